@@ -1,0 +1,112 @@
+"""Black-box model inversion (Yoshimura et al., sections IV-B and IV-C, Eq. 9-17), exactly as published.
+
+Where the paper is silent there is a parameter with a stated default: how many sigma^2 are tried and how often, and when a
+trial that does not converge gives up.
+"""
+
+from typing import Annotated, Self
+
+import torch
+from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ._descent import alpha
+
+
+def gradient(E: Tensor, s: Tensor) -> Tensor:
+    """g = (E^T E)^-1 E^T s (Eq. 14), the least-squares solution of E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
+    return torch.linalg.lstsq(E, s.unsqueeze(-1)).solution.squeeze(-1)
+
+
+def criterion(E: Tensor, s: Tensor, g: Tensor) -> Tensor:
+    """C = ||s - E g||^2 / (s^T s) in [0, 1] (Eq. 16 and 17), (trials,); 1 where s = 0 and nothing was learnt."""
+    residual = s - (E @ g.unsqueeze(-1)).squeeze(-1)
+    total = (s * s).sum(1)
+    return torch.where(total > 0, (residual * residual).sum(1) / total, torch.ones_like(total)).clamp(max=1)
+
+
+class BlackBox(Attack):
+    """Descent on the latent along a gradient estimated from M random perturbations of it.
+
+    The paper attacks full scores. Of withheld scores it knows nothing; here the target's, where withheld, is read as the
+    most it can have been (``bounded``). Rounding, noise and labels are taken at face value: the attack does not adapt.
+    """
+
+    name = "bb"
+    access = Access.SCORES
+
+    M: Annotated[int, Field(ge=1)] = 64
+    """Perturbations a step; at least m."""
+    alpha_max: Annotated[float, Field(gt=0)] = 100.0
+    step: Annotated[float, Field(gt=0)] = 0.1
+    """alpha = min(alpha_max, step / ||g||) (section V-A)."""
+    stop: Annotated[float, Field(gt=0, le=1)] = 0.99
+    """A trial ends when exp(-L) exceeds this."""
+    sigma2: tuple[Annotated[float, Field(ge=1e-4, le=1)], ...] = Field((1e-4, 1e-2, 1e0), min_length=1)
+    """Candidate perturbation variances (the paper gives the range, not the number)."""
+    sigma2_every: Annotated[int, Field(ge=0)] = 0
+    """Choose sigma^2 anew every so many steps; 0 is once, at a trial's first step."""
+    floor: Annotated[float, Field(gt=0)] = 1e-9
+    """A score below this counts as this, so that L stays finite where a service answers 0."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.sigma2)) != len(self.sigma2):
+            raise ValueError("sigma2 names a value twice")
+        return self
+
+    def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
+        if self.M < generator.latent:
+            raise ValueError(f"M = {self.M} perturbations cannot determine {generator.latent} latent dimensions (Eq. 14)")
+        grid = torch.tensor(self.sigma2, device=trials.z0.device)
+        z = trials.z0.clone()
+        sigma2 = grid[0].repeat(len(trials))
+        converged = torch.zeros(len(trials), dtype=torch.bool)
+        active = torch.arange(len(trials))
+
+        def loss(points: Tensor, phase: str) -> Tensor:
+            """L at points (active, n, m) -> (active, n): -log of the target class's score (Eq. 2-4)."""
+            n = points.shape[1]
+            owner = active.repeat_interleave(n)
+            y = bounded(oracle.scores(generator.decode(points.flatten(0, 1)), owner, phase))
+            y_n = y.gather(1, trials.labels[owner].unsqueeze(1))
+            return -y_n.clamp(min=self.floor).log().view(-1, n)
+
+        def estimate(L: Tensor, variance: Tensor, phase: str) -> tuple[Tensor, Tensor]:
+            """g (active, m) and C (active,) from perturbations of variance (active,) (Eq. 10-17)."""
+            E = trials.streams.randn(active, self.M, generator.latent) * variance.sqrt()[:, None, None]
+            s = loss(z[active].unsqueeze(1) + E, phase) - L.unsqueeze(1)
+            g = gradient(E, s)
+            return g, criterion(E, s, g)
+
+        with torch.inference_mode():
+            step = 0
+            while True:
+                choose = len(grid) > 1 and (step == 0 or (self.sigma2_every > 0 and step % self.sigma2_every == 0))
+                cost = 1 + self.M * (len(grid) if choose else 1)
+                spent = oracle.remaining()[active] < cost
+                oracle.finish(active[spent])
+                active = active[~spent]
+                if not len(active):
+                    break
+
+                L = loss(z[active].unsqueeze(1), "search").squeeze(1)
+                reached = ((-L).exp() > self.stop).cpu()
+                converged[active[reached]] = True
+                oracle.finish(active[reached])
+                active, L = active[~reached], L[~reached]
+                if not len(active):
+                    break
+
+                if choose:  # section IV-C: the sigma^2 whose fit leaves the smallest share of s unexplained
+                    estimates = [estimate(L, variance.expand(len(active)), "sigma") for variance in grid]
+                    g_all = torch.stack([g for g, _ in estimates])
+                    best = torch.stack([C for _, C in estimates]).argmin(0)
+                    sigma2[active] = grid[best]
+                    g = g_all[best, torch.arange(len(active))]
+                else:
+                    g, _ = estimate(L, sigma2[active], "search")
+                z[active] -= alpha(g, self.alpha_max, self.step) * g  # Eq. 15
+                step += 1
+            return Reconstructions(generator.decode(z), converged)

@@ -1,0 +1,18 @@
+"""Only the top label goes out."""
+
+import torch
+from torch import Tensor
+
+from mia_bench.core import Access, Defense
+
+
+class LabelOnly(Defense):
+    """Release the top class with a score of 1, which says nothing beyond the label; withhold the rest."""
+
+    name = "labelonly"
+    access = Access.LABEL_ONLY
+    withholds = True
+
+    def release(self, scores: Tensor, rng: torch.Generator) -> Tensor:
+        top = scores.nan_to_num(nan=-1.0).argmax(1, keepdim=True)
+        return torch.full_like(scores, torch.nan).scatter(1, top, 1.0)

@@ -1,0 +1,32 @@
+"""mia-bench: how well does a face-recognition service resist model inversion?
+
+Names are loaded when first used, so that ``mia-bench --help`` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import evaluate
+    from .core import Access, Attack, Defense, Reconstructions, RequestError, Target, Trials
+    from .record import Record
+
+__all__ = [
+    "Access",
+    "Attack",
+    "Defense",
+    "Reconstructions",
+    "Record",
+    "RequestError",
+    "Target",
+    "Trials",
+    "evaluate",
+]
+
+_HOMES = {"evaluate": ".api", "Record": ".record"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, ".core"), __name__), name)

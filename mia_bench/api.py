@@ -1,0 +1,138 @@
+"""What ``mia-bench run`` does, for programs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from . import protocol as protocols
+from . import runner
+from .errors import RequestError
+from .files import check_writable
+from .protocol import Protocol
+from .record import Record
+from .registry import Registry
+from .runner import Cell, Executor, Settings, Watcher
+
+
+def plan(
+    registry: Registry,
+    protocol: Protocol,
+    *,
+    defenses: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    target: str | None = None,
+    folds: Sequence[str] = (),
+    identities: int | None = None,
+    trials: int | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+) -> list[Cell]:
+    """The cells of a request, ``none`` always among them and first; what is not given comes from the protocol.
+
+    Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
+    """
+    for fold in folds:
+        if fold not in protocol.split.folds:
+            raise RequestError(f"protocol {protocol.name} has no fold {fold!r}; it has {', '.join(protocol.split.folds)}")
+    for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
+        if value is not None and value < 1:
+            raise RequestError(f"--{name} {value}: give at least 1")
+    if identities is not None and identities > protocol.split.targets:
+        raise RequestError(f"--identities {identities}: protocol {protocol.name} has {protocol.split.targets} in each fold")
+    if seed is not None and seed < 0:
+        raise RequestError(f"--seed {seed}: give 0 or more")
+    settings = Settings(
+        protocol=protocol,
+        target=registry.target(target or protocol.run.target),
+        folds=tuple(fold for fold in protocol.split.folds if not folds or fold in folds),
+        identities=identities or protocol.split.targets,
+        trials=trials or protocol.run.trials,
+        budget=budget or protocol.run.budget,
+        seed=protocol.run.seed if seed is None else seed,
+        device=device_of(device),
+    )
+    pipelines = {}
+    for spec in ("none", *defenses):
+        pipeline = registry.defense(spec)
+        try:
+            pipeline.check(protocol.split.target_classes)
+        except ValueError as error:
+            raise RequestError(f"defense {spec!r}: {error}") from None
+        pipelines[pipeline.spec] = pipeline
+    chosen = {attack.spec: attack for attack in map(registry.attack, attacks or protocol.run.attacks)}
+    return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
+
+
+def execute(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    fresh: bool = False,
+    watcher: Watcher | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Record]:
+    """Run planned cells into a folder of records, resuming what is there."""
+    check_writable(out)
+    return runner.run(cells, out, fresh=fresh, watcher=watcher, executor=executor)
+
+
+def evaluate(
+    defense: str | Sequence[str] = (),
+    *,
+    protocol: str = "orl",
+    attacks: Sequence[str] = (),
+    target: str | None = None,
+    folds: Sequence[str] = (),
+    identities: int | None = None,
+    trials: int | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    fresh: bool = False,
+    executor: Executor | None = None,
+) -> list[Record]:
+    """Attack a target with and without defenses and return the records, as ``mia-bench run`` does.
+
+    ``defense`` is one spec such as ``"topk5+round2"`` or several; ``out`` is the folder of records (``runs/PROTOCOL``).
+    Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
+    """
+    loaded = protocols.load(protocol)
+    cells = plan(
+        Registry(tuple(map(Path, plugins))),
+        loaded,
+        defenses=[defense] if isinstance(defense, str) else defense,
+        attacks=attacks,
+        target=target,
+        folds=folds,
+        identities=identities,
+        trials=trials,
+        budget=budget,
+        seed=seed,
+        device=device,
+    )
+    folder = Path(out) if out else default_out(loaded)
+    return list(execute(cells, folder, fresh=fresh, executor=executor))
+
+
+def default_out(protocol: Protocol) -> Path:
+    """Where a protocol's records go unless told otherwise."""
+    return Path("runs") / protocol.name
+
+
+def device_of(name: str) -> str:
+    """``auto`` made concrete; RequestError for a device that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RequestError(f"--device {name}: not a device; write auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RequestError(f"--device {name}: this machine's torch sees no CUDA device; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise RequestError(f"--device {name}: mia-bench runs on cpu and cuda")
+    return name

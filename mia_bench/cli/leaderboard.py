@@ -1,0 +1,47 @@
+"""``mia-bench leaderboard``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def leaderboard() -> None:
+    """Rank defenses from records."""
+
+
+@leaderboard.command()
+@click.argument("folders", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where leaderboard.md, .tex and .csv go.  [default: beside the records]")
+@click.option("--readme", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also put the table between this Markdown file's <!-- leaderboard:PROTOCOL --> markers.")
+def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> None:
+    """Rank the defenses of each folder of records and write Markdown, LaTeX and CSV.
+
+    Without RUN: every leaderboard/PROTOCOL/records of the current folder.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .. import leaderboard as boards
+    from ..errors import RequestError
+    from .output import stdout
+
+    sources = folders or tuple(sorted(Path("leaderboard").glob("*/records")))
+    if not sources:
+        raise RequestError("no leaderboard/PROTOCOL/records here; name a run's folder")
+    if out is not None and len(sources) > 1:
+        raise RequestError("--out takes one folder of records at a time")
+    console = stdout()
+    for source in sources:
+        board = boards.build(source, out or (source.parent if source.name == "records" else source))
+        header, body = board.cells()
+        table = Table(title=escape(board.group.title), title_justify="left")
+        for place, column in enumerate(header):
+            table.add_column(escape(column), justify="left" if place == 1 else "right")
+        for row in body:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        if readme is not None:
+            boards.update_readme(readme, board)

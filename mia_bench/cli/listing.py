@@ -1,0 +1,41 @@
+"""``mia-bench list``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("list")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Also what this file defines.")
+def list_(plugins: tuple[Path, ...]) -> None:
+    """List attacks, defenses, targets and protocols; a plugin that does not load stands there with its error."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .. import protocol as protocols
+    from ..registry import KINDS, Registry
+    from .output import stdout
+
+    console = stdout()
+    registry = Registry(plugins)
+    for kind in KINDS:
+        table = Table(title=f"{kind}s", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in ("name", "from", "parameters", "what it is"):
+            table.add_column(column)
+        for entry in registry.entries(kind):
+            if entry.component is None:
+                table.add_row(escape(entry.name), escape(entry.origin), "", f"[red]does not load: {escape(entry.error)}[/]")
+                continue
+            parameters = ", ".join(
+                key if field.is_required() else f"{key}={field.get_default()}"
+                for key, field in entry.component.model_fields.items()
+            )
+            table.add_row(escape(entry.name), escape(entry.origin), escape(parameters), escape(entry.summary))
+        console.print(table, "")
+    table = Table(title="protocols", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("name", "version", "what it is"):
+        table.add_column(column)
+    for name in protocols.built_in():
+        protocol = protocols.load(name)
+        table.add_row(name, str(protocol.version), escape(protocol.about))
+    console.print(table)

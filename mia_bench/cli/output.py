@@ -1,0 +1,23 @@
+"""What goes to stdout."""
+
+import json
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+
+from ..record import Record
+
+PLAIN_WIDTH = 140
+"""Columns where stdout is no terminal: wide enough that no table wraps."""
+
+
+def stdout() -> Console:
+    """A console on stdout."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def print_json(records: Sequence[Record]) -> None:
+    """The records as one JSON list."""
+    click.echo(json.dumps([record.model_dump(mode="json", by_alias=True) for record in records], indent=1))

@@ -1,0 +1,77 @@
+"""``mia-bench run``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--defense", "-d", "defenses", multiple=True, metavar="SPEC",
+              help="Defense to measure, e.g. topk5, round2, noise0.05, labelonly, topk5+round2. Repeatable; 'none' always runs too.")
+@click.option("--attack", "-a", "attacks", multiple=True, metavar="SPEC", help="Attack, e.g. bb or bb:M=128. Repeatable.  [default: the protocol's]")
+@click.option("--protocol", "-p", default="orl", show_default=True, metavar="NAME|FILE", help="Built-in protocol or your own TOML file.")
+@click.option("--target", metavar="SPEC", help="Recogniser under attack.  [default: the protocol's]")
+@click.option("--fold", "folds", multiple=True, metavar="NAME", help="Only this fold. Repeatable.  [default: all]")
+@click.option("--identities", type=int, metavar="N", help="Attack only the first N identities of each fold.")
+@click.option("--trials", type=int, metavar="N", help="Trials per identity.  [default: the protocol's]")
+@click.option("--budget", type=int, metavar="N", help="Queries per trial.  [default: the protocol's]")
+@click.option("--seed", type=int, metavar="N", help="Seed of every trial.  [default: the protocol's]")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the records.  [default: runs/PROTOCOL]")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as a JSON list instead of a table.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Python file that defines attacks, defenses or targets. Repeatable. It is executed: give only what you trust.")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew.")
+def run(
+    defenses: tuple[str, ...],
+    attacks: tuple[str, ...],
+    protocol: str,
+    target: str | None,
+    folds: tuple[str, ...],
+    identities: int | None,
+    trials: int | None,
+    budget: int | None,
+    seed: int | None,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+    plugins: tuple[Path, ...],
+    resume: bool,
+) -> int:
+    """Attack a recogniser with and without defenses and print what each defense bought."""
+    from rich.console import Console
+
+    from .. import api
+    from .. import protocol as protocols
+    from ..registry import Registry
+    from ..reporting import gallery
+    from .output import print_json, stdout
+    from .progress import Bars
+
+    loaded = protocols.load(protocol)
+    cells = api.plan(
+        Registry(plugins),
+        loaded,
+        defenses=defenses,
+        attacks=attacks,
+        target=target,
+        folds=folds,
+        identities=identities,
+        trials=trials,
+        budget=budget,
+        seed=seed,
+        device=device,
+    )
+    folder = out or api.default_out(loaded)
+    with Bars(len(cells)) as bars:
+        records = list(api.execute(cells, folder, fresh=not resume, watcher=bars))
+    picture = gallery.write(records, loaded, folder)
+    if as_json:
+        print_json(records)
+    else:
+        from ..reporting.terminal import print_records
+
+        print_records(records, stdout())
+    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    messages.print(f"records: {folder}" + (f"  gallery: {picture}" if picture else ""), markup=False)
+    return 1 if any(record.status == "error" for record in records) else 0

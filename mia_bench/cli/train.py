@@ -1,0 +1,49 @@
+"""``mia-bench train``."""
+
+import click
+
+
+@click.command()
+@click.option("--protocol", "-p", default="orl", show_default=True, metavar="NAME|FILE", help="Built-in protocol or your own TOML file.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+@click.option("--check", is_flag=True, help="Retrain by the recipe and report whether the pinned figures are reproduced.")
+def train(protocol: str, device: str, check: bool) -> int:
+    """Train what a protocol needs and is not there yet; print what the networks measure on real photos."""
+    from rich.table import Table
+
+    from .. import api
+    from .. import protocol as protocols
+    from ..core.engine import Engine
+    from ..errors import RequestError
+    from ..laboratory import Laboratory
+    from .output import stdout
+    from .progress import Bars
+
+    loaded = protocols.load(protocol)
+    if check and loaded.pinned is None:
+        raise RequestError(f"protocol {loaded.name} has no pinned figures to check; run it without --check")
+    with Bars(0) as bars:
+        lab = Laboratory(loaded, Engine.on(api.device_of(device)), bars.training)
+        if check:
+            lab = lab.retrained()
+        figures = {fold: lab.figures(fold) for fold in loaded.split.folds}
+
+    table = Table(title=f"{loaded.name} v{loaded.version}", title_justify="left")
+    for column in ("fold", "figure", "measured", *(("pinned", "reproduced") if check else ())):
+        table.add_column(column, justify="left" if column in ("fold", "figure") else "right")
+    failed = False
+    for fold, measured in figures.items():
+        for name, value in measured.items():
+            cells = [fold, name, f"{value:.4f}"]
+            if check and loaded.pinned is not None:
+                pinned = loaded.pinned.figures[fold][name]
+                reproduced = abs(value - pinned) <= loaded.pinned.tolerance
+                failed |= not reproduced
+                cells += [f"{pinned:.4f}", "yes" if reproduced else "[red]no[/]"]
+            table.add_row(*cells)
+    console = stdout()
+    console.print(table)
+    if check and loaded.pinned is not None:
+        verdict = "not all of the pinned figures are" if failed else "all pinned figures are"
+        console.print(f"{verdict} reproduced within {loaded.pinned.tolerance}", highlight=False)
+    return 1 if failed else 0

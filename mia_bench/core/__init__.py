@@ -1,0 +1,41 @@
+"""The types that plugins are written against. Plugins import from here and from nowhere else in mia_bench."""
+
+from .access import Access
+from .attack import Attack, Reconstructions, Trials
+from .component import Component
+from .defense import Defense, Pipeline
+from .engine import Engine
+from ..errors import AccessError, BudgetExceededError, ComponentError, RequestError
+from .generator import Generator
+from .oracle import Ledger, Oracle
+from .photos import Photos
+from .scores import bounded, top_label
+from .seeds import Streams
+from .target import CallableRecogniser, Enrolment, ModuleRecogniser, Recogniser, Target
+
+__all__ = [
+    "Access",
+    "AccessError",
+    "Attack",
+    "BudgetExceededError",
+    "CallableRecogniser",
+    "Component",
+    "ComponentError",
+    "Defense",
+    "Engine",
+    "Enrolment",
+    "Generator",
+    "Ledger",
+    "ModuleRecogniser",
+    "Oracle",
+    "Photos",
+    "Pipeline",
+    "Recogniser",
+    "Reconstructions",
+    "RequestError",
+    "Streams",
+    "Target",
+    "Trials",
+    "bounded",
+    "top_label",
+]

@@ -1,0 +1,69 @@
+"""What an attack is given, what it returns, and the base class of all of them."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from .access import Access
+from .component import Component
+from ..errors import ComponentError
+from .generator import Generator
+from .oracle import Oracle
+from .photos import Photos
+from .seeds import Streams
+
+
+@dataclass(frozen=True)
+class Trials:
+    """T independent trials, to be attacked as one batch.
+
+    Nothing here depends on the defense, so every defense meets the same trials.
+    """
+
+    labels: Tensor
+    """(T,) int64: the target's class that each trial reconstructs."""
+    z0: Tensor
+    """(T, m) float32: seeds, the mean encoding of random Q1 photos, fresh for each trial (section V-A)."""
+    public: Photos
+    """Q1, the attacker's own photos."""
+    streams: Streams
+    """Each trial's own random stream; the only source of randomness an attack may use."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """What an attack hands in, one row a trial."""
+
+    images: Tensor
+    """(T, 1, H, W) float32 in [0, 1]."""
+    converged: Tensor
+    """(T,) bool: the attack's own stop rule was met (rather than its budget or patience spent)."""
+
+
+class Attack(Component):
+    """One way to reconstruct faces; subclasses give ``run`` and the access they need."""
+
+    access: ClassVar[Access] = Access.SCORES
+
+    @abstractmethod
+    def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
+        """Attack all trials at once, through the oracle alone. A trial whose budget is spent ends where it is."""
+
+
+def checked(result: object, trials: Trials, image: tuple[int, int], attack: Attack) -> Reconstructions:
+    """The attack's answer, or ComponentError naming it and what is wrong."""
+    expected = (len(trials), 1, *image)
+    if not isinstance(result, Reconstructions):
+        raise ComponentError(f"attack {attack.spec} returned {type(result).__name__}, not Reconstructions")
+    if tuple(result.images.shape) != expected:
+        raise ComponentError(f"attack {attack.spec} returned images {tuple(result.images.shape)}, expected {expected}")
+    if tuple(result.converged.shape) != expected[:1]:
+        raise ComponentError(f"attack {attack.spec} returned converged {tuple(result.converged.shape)}")
+    if not bool(result.images.isfinite().all()) or bool(((result.images < 0) | (result.images > 1)).any()):
+        raise ComponentError(f"attack {attack.spec} returned image values outside [0, 1]")
+    return result

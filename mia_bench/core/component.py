@@ -1,0 +1,53 @@
+"""What attacks, defenses and targets have in common: a name, typed parameters, and one canonical way to write both."""
+
+import hashlib
+import inspect
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """A plugin: an immutable, validated set of hyper-parameters under a registered name.
+
+    Annotated class attributes are its parameters (pydantic fields). A parameter without a default must be given and
+    is always part of the canonical spec; one left at its default is not written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: ClassVar[str] = ""
+    """The name it is registered and asked for under."""
+    short: ClassVar[str | None] = None
+    """The parameter that text glued to the name sets: with ``short = "k"``, ``topk5`` means ``topk:k=5``."""
+
+    @property
+    def spec(self) -> str:
+        """Canonical spec, e.g. ``topk:k=5``; two components with equal specs behave alike."""
+        fields = type(self).model_fields
+        shown = [
+            f"{key}={_written(value)}"
+            for key, value in self.parameters.items()
+            if fields[key].is_required() or value != fields[key].get_default()
+        ]
+        return self.name + (":" + ",".join(shown) if shown else "")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter with its value, as plain data."""
+        return {key: getattr(self, key) for key in type(self).model_fields}
+
+    @property
+    def source_sha256(self) -> str:
+        """SHA-256 of the file that defines it, so that a record is not reused after its plugin was edited."""
+        path = inspect.getsourcefile(type(self))
+        if path is None:
+            return ""
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "/".join(_written(item) for item in value)
+    return str(value)

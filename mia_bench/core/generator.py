@@ -1,0 +1,20 @@
+"""The attacker's prior D: latent -> face."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Generator(Protocol):
+    """A map from latents (B, m) to images (B, 1, H, W) in [0, 1], with an encoder back."""
+
+    latent: int
+    """m, the number of latent dimensions."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """D(z): (B, m) -> (B, 1, H, W) in [0, 1]; differentiable in z."""
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The latent (B, m) whose image is nearest, as the encoder sees it (its mean)."""
+        ...

@@ -1,0 +1,35 @@
+"""A set of photos with its people, as networks take it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos of ``people``: images (n, 1, H, W) float32 in [0, 1], labels (n,) int64 into ``people``.
+
+    ``hashes`` holds each photo's SHA-256, by which the splits are proved disjoint.
+    """
+
+    images: Tensor
+    labels: Tensor
+    people: tuple[str, ...]
+    hashes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> int:
+        """How many people there are."""
+        return len(self.people)
+
+    def of(self, person: str) -> Tensor:
+        """The photos (k, 1, H, W) of one person."""
+        return self.images[self.labels == self.people.index(person)]
+
+    def labels_of(self, people: tuple[str, ...]) -> Tensor:
+        """The class index (len(people),) int64 of each named person."""
+        return torch.tensor([self.people.index(person) for person in people])

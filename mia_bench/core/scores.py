@@ -1,0 +1,22 @@
+"""Scores as a service releases them: (batch, classes) floats in [0, 1] in which NaN means "withheld"."""
+
+import torch
+from torch import Tensor
+
+
+def top_label(scores: Tensor) -> Tensor:
+    """The released label (batch,) int64: the class of the highest released score, the first one among equals."""
+    return scores.nan_to_num(nan=-1.0).argmax(1)
+
+
+def bounded(scores: Tensor) -> Tensor:
+    """Released scores with each withheld one replaced by the most it can have been: (batch, classes), no NaN.
+
+    A score that top-k masking withholds is at most the lowest released one, and the withheld ones together are at most
+    what the released ones leave of 1. It is *not* zero: reading it as zero would hide every step towards a class that is
+    just below the cut.
+    """
+    withheld = scores.isnan()
+    lowest = scores.nan_to_num(nan=torch.inf).amin(1, keepdim=True)
+    left = (1 - scores.nansum(1, keepdim=True)).clamp(min=0)
+    return torch.where(withheld, torch.minimum(lowest, left), scores)

@@ -1,0 +1,158 @@
+"""A protocol proposed for a folder of photos: how its people can be divided into Q1, Q2 and Q3."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import RequestError
+from . import readers
+
+PHOTOS_OF_EACH = (20, 16, 12, 10, 8, 6, 4)
+"""Photos asked of an enrolled person, the most first: half train R_tar, half R_eval."""
+MOST_TARGETS = 50
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A protocol file for a folder."""
+
+    name: str
+    toml: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class _Division:
+    folds: tuple[str, ...]
+    targets: int
+    min_photos: int
+
+
+def propose(root: Path) -> Proposal:
+    """Look at the folder and divide its people; RequestError names the file or folder that stands in the way."""
+    found = readers.folder(root)
+    counts = {person: len(files) for person, files in found.people.items()}
+    _look_at_each(found)
+    division = _divide(counts, root)
+    enrollable = sum(count >= division.min_photos for count in counts.values())
+    half = division.min_photos // 2
+    name = re.sub(r"[^a-z0-9_-]+", "-", root.resolve().name.lower()).strip("-_")[:40].strip("-_")
+    name = name if re.match(r"[a-z]", name) else f"faces-{name}".strip("-")[:40]
+    summary = (
+        f"{len(counts)} people, {sum(counts.values())} photos; {division.targets} targets in each of "
+        f"{len(division.folds)} fold(s), {half} photos each for R_tar and R_eval, everybody else public (Q1)"
+    )
+    toml = _TEMPLATE.format(
+        name=name,
+        path=str(root.resolve()).replace("\\", "\\\\").replace('"', '\\"'),
+        sha256=found.sha256(),
+        people=len(counts),
+        enrollable=enrollable,
+        folds=", ".join(f'"{fold}"' for fold in division.folds),
+        targets=division.targets,
+        min_photos=division.min_photos,
+        q1_photos=max(half, 10),
+        half=half,
+        steps=int(np.clip(30 * division.targets, 600, 3000)),
+        generator_steps=int(np.clip(2 * len(counts), 1200, 4000)),
+    )
+    return Proposal(name, toml, summary)
+
+
+def _divide(counts: dict[str, int], root: Path) -> _Division:
+    """Two folds where most people can be enrolled (each is a target once), else one with the many-photo people."""
+    people = len(counts)
+    for photos in PHOTOS_OF_EACH:
+        able = sum(count >= photos for count in counts.values())
+        if able >= 4 and able >= 0.8 * people:
+            return _Division(("A", "B"), min(able // 2, MOST_TARGETS), photos)
+        if able >= 10 and people - able >= able:
+            return _Division(("A",), min(able, MOST_TARGETS), photos)
+    least = PHOTOS_OF_EACH[-1]
+    able = sum(count >= least for count in counts.values())
+    if able >= 2 and people - able >= 2:
+        return _Division(("A",), min(able, MOST_TARGETS), least)
+    if able >= 4:
+        return _Division(("A", "B"), min(able // 2, MOST_TARGETS), least)
+    short = min(counts, key=lambda person: (counts[person], person))
+    raise RequestError(
+        f"{root} has {people} people, {able} of them with at least {least} photos; a protocol needs 4 people with "
+        f"{least} photos (2 for R_tar, 2 for R_eval), or 2 and two more people for Q1; {root / short} has {counts[short]}"
+    )
+
+
+def _look_at_each(found: readers.Index) -> None:
+    """Every photo's header is readable, or RequestError names the file."""
+    for files in found.people.values():
+        for file in files:
+            try:
+                with Image.open(file) as photo:
+                    photo.verify()
+            except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                raise RequestError(f"photo {file} cannot be decoded: {error}") from None
+
+
+_TEMPLATE = """\
+# A mia-bench protocol: a frozen experiment. Change what you like before you publish figures made with it, and raise
+# 'version' when you change it afterwards. All keys are described in docs/protocol.md.
+schema = 1
+name = "{name}"
+version = 1
+about = "written by mia-bench new protocol"
+
+[data]
+reader = "folder"          # one folder per person; PGM, PNG or JPEG, grey or colour (made grey)
+path = "{path}"
+image = [32, 32]           # height, width: each photo is centre-cropped to this shape and resized
+# crop = [61, 56, 189, 184]  # left, top, right, bottom box to cut out first, if faces are not yet cropped
+sha256 = "{sha256}"        # of all photos; remove the line to let the folder change
+
+[split]                    # {people} people found, {enrollable} of them with at least min_photos photos
+seed = 1
+folds = [{folds}]          # with two folds every fold attacks other people
+targets = {targets}        # people enrolled and attacked in each fold; the others are Q1
+min_photos = {min_photos}  # a person needs so many photos to be enrolled
+q1_photos = {q1_photos}    # Q1: at most so many photos of each public person train the attacker's generator
+q2_photos = {half}         # Q2: photos of each target that train R_tar
+q3_photos = {half}         # Q3: other photos of each target that train R_eval, the judge
+
+[generator]                # D: the decoder of a VAE
+kind = "vae"
+latent = 32
+beta = 0.05
+widths = [16, 32, 48]
+steps = {generator_steps}
+batch = 64
+learning_rate = 2e-3
+weight_decay = 1e-2
+augment = {{ rotate = 0.1, scale = 0.08, shift = 0.04, contrast = 0.2 }}
+
+[target]                   # R_tar
+widths = [16, 32, 48]
+hidden = 128
+steps = {steps}
+batch = 64
+learning_rate = 2e-3
+weight_decay = 1e-2
+augment = {{ rotate = 0.15, scale = 0.1, shift = 0.1, contrast = 0.3 }}
+
+[evaluator]                # R_eval
+widths = [16, 32, 48]
+hidden = 96
+steps = {steps}
+batch = 64
+learning_rate = 2e-3
+weight_decay = 1e-2
+augment = {{ rotate = 0.15, scale = 0.1, shift = 0.1, contrast = 0.3 }}
+
+[run]
+target = "paper"
+attacks = ["wb", "bb"]
+trials = 5                 # per identity
+seed_photos = 16           # Q1 photos whose mean encoding starts a trial
+budget = 2500              # queries per trial
+seed = 0
+"""

@@ -1,0 +1,17 @@
+"""Failures a person can mend, told apart from defects of ours."""
+
+
+class RequestError(Exception):
+    """The request cannot be carried out as written: one line naming the thing and its mend (exit status 2)."""
+
+
+class ComponentError(Exception):
+    """An attack, defense or target broke its contract while a cell ran: the cell becomes an error record."""
+
+
+class BudgetExceededError(ComponentError):
+    """An attack asked for more images than a trial's budget allows; nothing of that call was answered."""
+
+
+class AccessError(ComponentError):
+    """An attack asked the oracle for something that its access, or the defense, does not grant."""

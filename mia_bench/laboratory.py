@@ -1,0 +1,179 @@
+"""A protocol made real: its splits, trained networks and trials, each built once and only when asked for."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .core.attack import Trials
+from .core.engine import Engine
+from .core.photos import Photos
+from .core.seeds import Streams, derive, generator
+from .core.target import Enrolment, ModuleRecogniser, Recogniser, Target
+from .data import split as splits
+from .models import store, training
+from .models.nets import VAE, RecogniserNet
+from .models.vae import VAEGenerator
+from .protocol import Protocol, Recipe
+
+T = TypeVar("T")
+
+ROLES = ("generator", "target", "evaluator")
+
+OnTraining = Callable[[str, int, int], None]
+"""Called with (what is trained, steps done, steps in all)."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """An independent recogniser (the paper's R_eval) and its people."""
+
+    recogniser: Recogniser
+    people: tuple[str, ...]
+
+    def rank_of(self, images: Tensor, people: list[str]) -> Tensor:
+        """Rank (B,) int64, 0 the best, that each image (B, 1, H, W) gives to the person it is meant to show."""
+        scores = self.recogniser.scores(images)
+        wanted = torch.tensor([self.people.index(person) for person in people], device=scores.device)
+        return (scores > scores.gather(1, wanted.unsqueeze(1))).sum(1).cpu()
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Everything of a protocol but the attack and the defense."""
+
+    protocol: Protocol
+    engine: Engine
+    on_training: OnTraining = lambda what, step, steps: None
+    _made: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
+
+    def split(self, fold: str) -> splits.Split:
+        """The photos of one fold."""
+        return self._once(("split", fold), lambda: splits.make(self.protocol, fold))
+
+    def generator(self, fold: str) -> VAEGenerator:
+        """The attacker's D, trained on Q1."""
+        return self._once(("generator", fold), lambda: VAEGenerator(self._trained("generator", fold), self.engine))  # type: ignore[arg-type]
+
+    def target(self, fold: str, target: Target) -> Recogniser:
+        """R_tar as a target plugin makes it."""
+        enrolment = Enrolment(
+            fold,
+            self.split(fold).q2,
+            self.engine,
+            network=lambda: self._network("target", fold),
+            trained=lambda: self._trained("target", fold),
+        )
+        return self._once(("target", fold, target.spec), lambda: target.enrol(enrolment))
+
+    def evaluator(self, fold: str) -> Evaluator:
+        """R_eval, trained on Q3."""
+        people = self.split(fold).q3.people
+        return self._once(
+            ("evaluator", fold),
+            lambda: Evaluator(ModuleRecogniser(self._trained("evaluator", fold), self.engine), people),
+        )
+
+    def trials(self, fold: str, identities: tuple[str, ...], each: int, seed: int) -> Trials:
+        """``each`` trials of every identity. What a trial draws depends on (seed, fold, identity, trial) alone."""
+        split, device = self.split(fold), self.engine.device
+        named = [(identity, trial) for identity in identities for trial in range(each)]
+        encodings = self._once(("Q1 encodings", fold), lambda: self.generator(fold).encode(split.q1.images))
+        z0 = []
+        for identity, trial in named:
+            rng = generator(seed, fold, identity, trial, "z0")
+            chosen = torch.randperm(len(encodings), generator=rng)[: self.protocol.run.seed_photos]
+            z0.append(encodings[chosen.to(device)].mean(0))
+        return Trials(
+            labels=split.q2.labels_of(identities).repeat_interleave(each).to(device),
+            z0=torch.stack(z0),
+            public=split.q1,
+            streams=Streams([derive(seed, fold, identity, trial, "attack") for identity, trial in named], device),
+        )
+
+    def figures(self, fold: str) -> dict[str, float]:
+        """What the fold's own networks measure on real photos: accuracies (0..1) and the VAE's pixel error."""
+        split, generator_ = self.split(fold), self.generator(fold)
+        target = ModuleRecogniser(self._trained("target", fold), self.engine)
+        evaluator = self.evaluator(fold)
+        decoded = generator_.decode(generator_.encode(split.q1.images))
+        error = (decoded - split.q1.images.to(decoded.device)).square().mean().sqrt()
+        return {
+            "target_top1": accuracy(Evaluator(target, split.q2.people), split.q2_test),
+            "evaluator_top1": accuracy(evaluator, split.q3_test),
+            "generator_rmse": round(float(error), 4),
+        }
+
+    def retrained(self) -> "Laboratory":
+        """The same laboratory with every network trained anew, whatever is pinned or cached."""
+        fresh = Laboratory(self.protocol, self.engine, self.on_training)
+        for fold in self.protocol.split.folds:
+            for role in ROLES:
+                fresh._made["network", role, fold] = self.train(role, fold)
+        return fresh
+
+    def train(self, role: str, fold: str) -> nn.Module:
+        """A role's network trained now by its recipe, whatever is pinned or cached."""
+        seed = derive(self.protocol.split.seed, "model", role, fold)
+
+        def progress(step: int, steps: int) -> None:
+            self.on_training(f"{role} {fold}", step, steps)
+
+        photos, device = self._photos(role, fold), self.engine.device
+        if role == "generator":
+            return training.train_vae(photos, self.protocol.generator, seed, device, progress).cpu()
+        recipe = self.protocol.target if role == "target" else self.protocol.evaluator
+        return training.train_recogniser(photos, recipe, seed, device, progress).cpu()
+
+    def _trained(self, role: str, fold: str) -> nn.Module:
+        return self._once(("network", role, fold), lambda: self._obtain(role, fold))
+
+    def _obtain(self, role: str, fold: str) -> nn.Module:
+        """Pinned weights, else cached ones, else trained now and cached."""
+        pinned = self.protocol.pinned
+        net = self._network(role, fold)
+        if pinned is not None:
+            file = store.PINNED / self.protocol.name / f"{fold}-{role}.safetensors"
+            return store.read_pinned(net, file, pinned.sha256[fold][role])  # type: ignore[index]
+        return store.cached(net, self._key(role, fold), lambda: self.train(role, fold))
+
+    def _network(self, role: str, fold: str) -> nn.Module:
+        image = self.protocol.data.image
+        if role == "generator":
+            return VAE(image, self.protocol.generator.latent, self.protocol.generator.widths)
+        recipe = self.protocol.target if role == "target" else self.protocol.evaluator
+        return RecogniserNet(image, self._photos(role, fold).classes, recipe.widths, recipe.hidden, recipe.dropout)
+
+    def _photos(self, role: str, fold: str) -> Photos:
+        split = self.split(fold)
+        return {"generator": split.q1, "target": split.q2, "evaluator": split.q3}[role]
+
+    def _key(self, role: str, fold: str) -> str:
+        """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them."""
+        recipe: Recipe = getattr(self.protocol, role)
+        photos = self._photos(role, fold)
+        content = {
+            "format": 1,
+            "role": role,
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": derive(self.protocol.split.seed, "model", role, fold),
+            "data": self.protocol.data.model_dump(mode="json", exclude={"path", "sha256", "reader"}),
+            "photos": photos.hashes,
+            "labels": photos.labels.tolist(),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]  # type: ignore[return-value]
+
+
+def accuracy(evaluator: Evaluator, photos: Photos) -> float:
+    """Share of real photos whose person is put first."""
+    names = [photos.people[label] for label in photos.labels.tolist()]
+    return round(float((evaluator.rank_of(photos.images, names) == 0).float().mean()), 4)

@@ -1,0 +1,188 @@
+"""The leaderboard: records to ranked tables, the same from the same records every time."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .core.access import Access
+from .errors import RequestError
+from .files import write_atomic
+from .record import Record, read_folder
+from .reporting.comparison import Group, groups, interval, percent, points
+
+
+@dataclass(frozen=True)
+class Row:
+    """One defense. ``by_attack`` holds its record of each attack, where there is one."""
+
+    defense: str
+    by_attack: dict[str, Record]
+
+    @property
+    def headline(self) -> Record | None:
+        """The record of the black-box attack that does best against it: what it is ranked by.
+
+        White-box rows are a reference: an output-side defense cannot change them.
+        """
+        done = [r for r in self.by_attack.values() if r.status == "ok" and r.access is not Access.WHITE_BOX]
+        return max(done, key=_top1, default=None)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All defenses of one protocol under one setting, the best protection first."""
+
+    group: Group
+    attacks: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text."""
+        header = ["rank", "defense"]
+        for attack in self.attacks:
+            header += [f"{attack}: R_eval top-1 [95% CI]", f"{attack}: median queries"]
+        header += ["vs none, points [95% CI]", "utility top-1"]
+        body = []
+        for place, row in enumerate(self.rows, start=1):
+            headline = row.headline
+            difference = self.group.difference(headline) if headline else None
+            line = [str(place) if headline else "-", row.defense]
+            for attack in self.attacks:
+                line += _outcome(row.by_attack.get(attack))
+            utility = next((r.utility for r in row.by_attack.values() if r.utility), None)
+            line += [points(difference) if difference else "-", percent(utility.top1) if utility else "-"]
+            body.append(line)
+        return header, body
+
+
+def make(records: Sequence[Record]) -> Leaderboard:
+    """Rank records made under one setting; RequestError if they were made under several, or twice."""
+    found = groups(records)
+    if len(found) != 1:
+        titles = "; ".join(group.title for group in found)
+        raise RequestError(f"these records were made under different settings and cannot be ranked together: {titles}")
+    by_defense: dict[str, dict[str, Record]] = {}
+    for record in found[0].records:
+        attacks = by_defense.setdefault(record.defense, {})
+        if record.attack in attacks:
+            raise RequestError(
+                f"two records of {record.attack} against {record.defense}: {attacks[record.attack].cell_id} and "
+                f"{record.cell_id}; remove the older one"
+            )
+        attacks[record.attack] = record
+    rows = sorted((Row(defense, attacks) for defense, attacks in by_defense.items()), key=_place)
+    access_order = list(Access)[::-1]
+    access = {record.attack: record.access for record in found[0].records}
+    attacks_shown = sorted(access, key=lambda attack: (access_order.index(access[attack]), attack))
+    return Leaderboard(found[0], tuple(attacks_shown), tuple(rows))
+
+
+def _place(row: Row) -> tuple[bool, float, float, str]:
+    """Ranked rows first; then the lowest attack accuracy, the highest utility, the name."""
+    headline = row.headline
+    if headline is None or headline.utility is None:
+        return (True, 0.0, 0.0, row.defense)
+    return (False, _top1(headline), -headline.utility.top1, row.defense)
+
+
+def _top1(record: Record) -> float:
+    return record.attack_accuracy.top1 if record.attack_accuracy else 0.0
+
+
+def _outcome(record: Record | None) -> list[str]:
+    if record is None:
+        return ["-", "-"]
+    if record.attack_accuracy is None or record.queries is None:
+        return [record.status, "-"]
+    accuracy = record.attack_accuracy
+    return [f"{percent(accuracy.top1)} {interval(*accuracy.ci95)}", f"{record.queries.median:,.0f}"]
+
+
+def markdown(board: Leaderboard) -> str:
+    """GitHub Markdown, with what the figures stand between."""
+    header, body = board.cells()
+    table = tabulate([[_plain(cell) for cell in row] for row in body], [_plain(c) for c in header], tablefmt="pipe", disable_numparse=True)
+    return f"{_plain(board.group.title)}.\n\n{table}\n\n{_notes(board)}\n"
+
+
+def latex(board: Leaderboard) -> str:
+    """A booktabs table; tabulate escapes what LaTeX would read as its own."""
+    header, body = board.cells()
+    return f"% {board.group.title}\n" + tabulate(body, header, tablefmt="latex_booktabs", disable_numparse=True) + "\n"
+
+
+def as_csv(board: Leaderboard) -> str:
+    """One line per record with bare numbers: fractions in 0..1, queries as counts."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        "rank defense attack access status top1 ci95_low ci95_high top5 median_queries total_queries difference "
+        "difference_low difference_high utility_top1 utility_top5 floor ceiling seed cell_id".split()
+    )
+    for place, row in enumerate(board.rows, start=1):
+        for attack in board.attacks:
+            record = row.by_attack.get(attack)
+            if record is None:
+                continue
+            accuracy, queries, utility = record.attack_accuracy, record.queries, record.utility
+            writer.writerow(
+                [place if row.headline else "", row.defense, attack, record.access.value, record.status]
+                + ([accuracy.top1, *accuracy.ci95, accuracy.top5] if accuracy else [""] * 4)
+                + ([queries.median, queries.total] if queries else [""] * 2)
+                + list(board.group.difference(record) or [""] * 3)
+                + ([utility.top1, utility.top5] if utility else [""] * 2)
+                + ["" if record.floor is None else record.floor, "" if record.ceiling is None else record.ceiling]
+                + [record.seed, record.cell_id]
+            )
+    return buffer.getvalue()
+
+
+def build(source: Path, out: Path) -> Leaderboard:
+    """Read a folder of records, write leaderboard.md, .tex and .csv; the same records give the same files."""
+    board = make(read_folder(source))
+    for name, content in (("md", markdown(board)), ("tex", latex(board)), ("csv", as_csv(board))):
+        write_atomic(out / f"leaderboard.{name}", content.encode())
+    return board
+
+
+def update_readme(readme: Path, board: Leaderboard) -> None:
+    """Replace what stands between the protocol's leaderboard markers in a Markdown file."""
+    name = board.group.records[0].protocol.name
+    begin, end = f"<!-- leaderboard:{name} -->", f"<!-- /leaderboard:{name} -->"
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{readme}: {error.strerror or error}") from None
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise RequestError(f"{readme} has no lines {begin} and {end} to put the table between")
+    block = f"{begin}\n{markdown(board)}{end}"
+    write_atomic(readme, pattern.sub(lambda _: block, text).encode())
+
+
+def _notes(board: Leaderboard) -> str:
+    done = [record for record in board.group.records if record.status == "ok"]
+    lines = [
+        "Ranked by the black-box attack that does best against each defense, lowest accuracy first; a white-box attacker "
+        "holds the weights, so output-side defenses share that column. A difference whose interval includes 0 is a tie."
+    ]
+    if done and done[0].floor is not None and done[0].ceiling is not None:
+        lines.append(
+            f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on D(E(real photo)) "
+            f"and {percent(done[0].evaluators['reval'].real_top1)} on real photos."
+        )
+    for row in board.rows:
+        if row.headline is None:
+            reasons = {r.reason for r in row.by_attack.values() if r.reason}
+            lines.append(f"{row.defense} is not ranked: {'; '.join(sorted(reasons)) or 'no black-box attack ran'}.")
+    return _plain(" ".join(lines))
+
+
+def _plain(text: str) -> str:
+    """Text from a record as one Markdown table cell."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,59 @@
+"""Where trained weights are kept: pinned ones in the package, others in a cache under the hash of what made them."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import platformdirs
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from ..errors import RequestError
+from ..files import write_atomic
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+PINNED = Path(__file__).parent.parent / "weights"
+
+
+def cache_dir() -> Path:
+    """``$MIA_BENCH_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("MIA_BENCH_CACHE") or platformdirs.user_cache_dir("mia-bench"))
+
+
+def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
+    """``net`` with a pinned file's weights; RequestError if the file is not the one that the protocol names."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RequestError(f"pinned weights {file}: {error.strerror or error}; reinstall mia-bench") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise RequestError(
+            f"pinned weights {file} have SHA-256 {found[:12]}..., the protocol names {sha256[:12]}...; reinstall mia-bench"
+        )
+    net.load_state_dict(load(content))
+    return net.eval()
+
+
+def cached(net: ModuleT, key: str, train: Callable[[], ModuleT]) -> ModuleT:
+    """The weights stored under a key, or those of ``train()``, then stored."""
+    file = cache_dir() / "models" / f"{key}.safetensors"
+    try:
+        net.load_state_dict(load(file.read_bytes()))
+        return net.eval()
+    except FileNotFoundError:
+        pass
+    except (SafetensorError, RuntimeError, OSError):
+        file.unlink(missing_ok=True)  # a damaged cache entry is only worth its time
+    trained = train().cpu()
+    write_atomic(file, dump(trained))
+    return trained
+
+
+def dump(net: nn.Module) -> bytes:
+    """The weights of a module as safetensors."""
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()})

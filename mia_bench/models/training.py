@@ -1,0 +1,100 @@
+"""The project's own training recipes: each network from its photos, its recipe and a seed alone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.photos import Photos
+from ..protocol import Augmentation, GeneratorRecipe, Recipe, RecogniserRecipe
+from .nets import VAE, RecogniserNet
+
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+
+def train_recogniser(
+    photos: Photos, recipe: RecogniserRecipe, seed: int, device: torch.device, progress: Progress
+) -> RecogniserNet:
+    """R_tar or R_eval: cross-entropy over the people of ``photos``."""
+    with _seeded(seed):
+        height, width = photos.images.shape[-2:]
+        net = RecogniserNet((height, width), photos.classes, recipe.widths, recipe.hidden, recipe.dropout)
+
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            return F.cross_entropy(net(images), labels, label_smoothing=recipe.label_smoothing)
+
+        _fit(net, loss, photos, recipe, device, progress)
+    return net
+
+
+def train_vae(photos: Photos, recipe: GeneratorRecipe, seed: int, device: torch.device, progress: Progress) -> VAE:
+    """The VAE whose decoder is D: summed squared pixel error + beta KL(q(z|x) || N(0, I))."""
+    with _seeded(seed):
+        height, width = photos.images.shape[-2:]
+        net = VAE((height, width), recipe.latent, recipe.widths)
+
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            mean, log_var = net.encoder(images)
+            decoded = net.decoder(mean + torch.randn_like(mean) * (log_var / 2).exp())
+            error = (decoded - images).square().flatten(1).sum(1)
+            divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+            return (error + recipe.beta * divergence).mean()
+
+        _fit(net, loss, photos, recipe, device, progress)
+    return net
+
+
+def _fit(
+    net: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    photos: Photos,
+    recipe: Recipe,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    net.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    images, labels = photos.images.to(device), photos.labels.to(device)
+    optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
+    for step in range(recipe.steps):
+        batch = torch.randint(len(images), (recipe.batch,)).to(device)
+        optimiser.zero_grad()
+        loss(augment(images[batch], recipe.augment), labels[batch]).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        progress(step + 1, recipe.steps)
+    net.eval()
+
+
+def augment(images: Tensor, by: Augmentation) -> Tensor:
+    """Each image (B, 1, H, W) in [0, 1] turned, scaled, shifted, mirrored and re-lit at random; same shape and range."""
+    n = len(images)
+    angle = _uniform(n) * by.rotate
+    scale = 1 + _uniform(n) * by.scale
+    mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if by.flip else torch.ones(n)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0] = angle.cos() * scale * mirror
+    theta[:, 0, 1] = -angle.sin() * scale
+    theta[:, 1, 0] = angle.sin() * scale * mirror
+    theta[:, 1, 1] = angle.cos() * scale
+    theta[:, :, 2] = _uniform(n, 2) * by.shift * 2  # grid_sample's coordinates span 2
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False).to(images.device)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    contrast = (1 + _uniform(n, 1, 1, 1) * by.contrast).to(images.device)
+    brightness = (_uniform(n, 1, 1, 1) * by.contrast / 2).to(images.device)
+    return ((moved - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+
+
+def _uniform(*shape: int) -> Tensor:
+    return torch.rand(*shape) * 2 - 1
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Initialisation and dropout draw from torch's global generator: seed it for the block, restore it afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,153 @@
+"""The record of a cell: one validated JSON file from which every table, figure and leaderboard is drawn."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .core.access import Access
+from .errors import RequestError
+from .files import write_atomic
+
+SCHEMA = 1
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ProtocolId(_Part):
+    """Which experiment."""
+
+    name: str
+    version: int
+    sha256: str
+
+
+class AttackAccuracy(_Part):
+    """R_eval on the reconstructions: trials averaged within an identity, then over identities."""
+
+    top1: Share
+    top5: Share
+    ci95: tuple[Share, Share]
+    """Of top1: percentile bootstrap over identities."""
+
+
+class EvaluatorAccuracy(_Part):
+    """One judge's view of the reconstructions, and of real photos it has not seen."""
+
+    top1: Share
+    top5: Share
+    real_top1: Share
+
+
+class Utility(_Part):
+    """What honest users still get: the share of held-out photos whose person the *released* scores put first or among
+    the first five (a withheld score puts nobody anywhere)."""
+
+    top1: Share
+    top5: Share
+
+
+class Queries(_Part):
+    """Images sent to the target, from the oracle's ledger."""
+
+    mean: float
+    median: float
+    total: int
+    budget: int
+    """Per trial."""
+    by_phase: dict[str, int]
+
+
+class IdentityRow(_Part):
+    """All trials of one identity."""
+
+    identity: str
+    fold: str
+    trials: int
+    top1: Share
+    top5: Share
+    target_score: Share
+    """The undefended target's score for the identity on the reconstructions, mean."""
+    target_top1: Share
+    """Share of reconstructions that the undefended target takes for the identity."""
+    floor: Share
+    """R_eval top-1 on the trials' seeds D(z0), before any attack."""
+    ceiling: Share
+    """R_eval top-1 on D(E(photo)) of the identity's real photos."""
+    converged: Share
+    queries: float
+    """Mean per trial."""
+
+
+class Record(_Part):
+    """One cell. Result fields are None where ``status`` is not ``ok``."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = SCHEMA
+    cell_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    status: Literal["ok", "error", "skipped"]
+    reason: str = ""
+    protocol: ProtocolId
+    folds: tuple[str, ...]
+    target: str
+    defense: str
+    attack: str
+    parameters: dict[str, Any]
+    """Every parameter of target, defense (by stage) and attack, defaults included."""
+    access: Access
+    seed: int
+    trials: int
+    """Per identity."""
+    identities: int
+    """Attacked in each fold."""
+    budget: int
+    """Queries per trial."""
+    attack_accuracy: AttackAccuracy | None = None
+    evaluators: dict[str, EvaluatorAccuracy] = {}
+    target_success: Share | None = None
+    floor: Share | None = None
+    ceiling: Share | None = None
+    utility: Utility | None = None
+    queries: Queries | None = None
+    per_identity: list[IdentityRow] = []
+    flags: list[str] = []
+    wall_s: float
+    environment: dict[str, Any]
+    """Versions, commit, device, engine setting, threads."""
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What two records must share for their figures to be compared."""
+        return (self.protocol.sha256, self.folds, self.target, self.seed, self.trials, self.identities, self.budget)
+
+    def to_json(self) -> str:
+        """As written to disk."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def read(file: Path) -> Record:
+    """A record from a file; RequestError naming the file if it is not one."""
+    try:
+        return Record.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise RequestError(f"record {file}: {error.strerror or error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise RequestError(f"{file} is not a mia-bench record: {where}: {first['msg']}") from None
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """All records of a run's folder, in the order of their names; RequestError if there is none."""
+    files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    if not files:
+        raise RequestError(f"{folder} holds no records; give the folder that 'mia-bench run' wrote")
+    return [read(file) for file in files]
+
+
+def write(record: Record, folder: Path) -> None:
+    """Write a record into a run's folder, atomically, under its cell id."""
+    write_atomic(folder / f"{record.cell_id}.json", record.to_json().encode())

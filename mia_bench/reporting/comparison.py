@@ -1,0 +1,66 @@
+"""Records put side by side: which were made alike, and what each defense bought against none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..record import Record
+from ..stats import paired_difference
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records whose figures may be compared: same protocol, folds, target, seed, trials, identities and budget."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def title(self) -> str:
+        """What was run, in one line."""
+        first = self.records[0]
+        people = first.identities * len(first.folds)
+        return (
+            f"{first.protocol.name} v{first.protocol.version}, target {first.target}: {people} identities "
+            f"x {first.trials} trials, at most {first.budget:,} queries each, seed {first.seed}"
+        )
+
+    def reference(self, record: Record) -> Record | None:
+        """The undefended record of the same attack."""
+        for other in self.records:
+            if other.defense == "none" and other.attack == record.attack and other.status == "ok":
+                return other
+        return None
+
+    def difference(self, record: Record) -> tuple[float, float, float] | None:
+        """R_eval top-1 minus that without defense, paired by identity: (mean, low, high); None where there is none."""
+        reference = self.reference(record)
+        if reference is None or record.defense == "none" or record.status != "ok":
+            return None
+        return paired_difference(_top1(record), _top1(reference))
+
+
+def _top1(record: Record) -> dict[str, float]:
+    return {f"{row.fold}/{row.identity}": row.top1 for row in record.per_identity}
+
+
+def groups(records: Sequence[Record]) -> list[Group]:
+    """The records by what they share, each group in order of first appearance, ``none`` first within it."""
+    by_settings: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        by_settings.setdefault(record.settings, []).append(record)
+    return [Group(tuple(sorted(group, key=lambda r: r.defense != "none"))) for group in by_settings.values()]
+
+
+def percent(value: float) -> str:
+    """0.815 -> 81.5%."""
+    return f"{100 * value:.1f}%"
+
+
+def interval(low: float, high: float, sign: str = "") -> str:
+    """[70.1, 90.2], in percent or points."""
+    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def points(difference: tuple[float, float, float]) -> str:
+    """-3.5 [-8.0, +1.0], in percentage points."""
+    mean, low, high = difference
+    return f"{100 * mean:+.1f} {interval(low, high, '+')}"

@@ -1,0 +1,77 @@
+"""The tables that ``run`` and ``show`` print."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from ..record import Record
+from .comparison import Group, groups, interval, percent, points
+
+
+def print_records(records: Sequence[Record], console: Console) -> None:
+    """One table for each set of comparable records, with what it means below."""
+    for group in groups(records):
+        console.print(_table(group))
+        for line in _reading(group):
+            console.print(f"  {line}", highlight=False)
+
+
+def _table(group: Group) -> RenderableType:
+    table = Table(title=escape(group.title), title_justify="left")
+    table.add_column("defense")
+    table.add_column("attack")
+    table.add_column("R_eval top-1 \\[95% CI]", justify="right")
+    table.add_column("vs none, points", justify="right")
+    table.add_column("R_tar fooled", justify="right")
+    table.add_column("median queries", justify="right")
+    table.add_column("utility top-1", justify="right")
+    for record in group.records:
+        cells = [escape(record.defense), escape(record.attack)]
+        if record.status != "ok":
+            colour = "red" if record.status == "error" else "yellow"
+            table.add_row(*cells, f"[{colour}]{record.status}[/]", "", "", "", "")
+            continue
+        assert record.attack_accuracy and record.queries and record.utility and record.target_success is not None
+        difference = group.difference(record)
+        table.add_row(
+            *cells,
+            escape(f"{percent(record.attack_accuracy.top1)} {interval(*record.attack_accuracy.ci95)}"),
+            escape(points(difference)) if difference else "-",
+            percent(record.target_success),
+            f"{record.queries.median:,.0f}",
+            percent(record.utility.top1),
+        )
+    return table
+
+
+def _reading(group: Group) -> list[str]:
+    """What the table's figures stand between, and what each defense bought."""
+    lines: list[str] = []
+    done = [record for record in group.records if record.status == "ok"]
+    if done:
+        first = done[0]
+        assert first.floor is not None and first.ceiling is not None
+        lines.append(
+            f"R_eval: {percent(first.floor)} on the seeds (floor), {percent(first.ceiling)} on D(E(real photo)), "
+            f"{percent(first.evaluators['reval'].real_top1)} on real photos."
+        )
+        if len(first.per_identity) < 5 or first.trials < 2:
+            lines.append("Too few identities or trials to conclude anything: intervals need at least 5 and 2.")
+    for record in group.records:
+        if record.status != "ok":
+            lines.append(escape(f"{record.defense}, {record.attack}: {record.status}: {record.reason}"))
+        elif difference := group.difference(record):
+            mean, low, high = difference
+            verdict = (
+                f"lowers R_eval's accuracy by {-100 * mean:.1f} points"
+                if high < 0
+                else f"raises it by {100 * mean:.1f} points"
+                if low > 0
+                else "makes no difference that this run can show"
+            )
+            if record.access == "white-box":
+                verdict += " (white-box: the attacker holds the weights, outputs do not matter)"
+            lines.append(escape(f"{record.defense} against {record.attack}: {verdict}."))
+    return lines

@@ -1,0 +1,77 @@
+"""From reconstructions to outcomes: what R_eval, the target and honest users see."""
+
+import torch
+from torch import Tensor
+
+from .core.attack import Reconstructions, Trials
+from .core.defense import Pipeline
+from .core.oracle import Ledger
+from .core.photos import Photos
+from .core.target import Recogniser
+from .laboratory import Evaluator, Laboratory, accuracy
+from .record import IdentityRow
+
+
+def judge(
+    lab: Laboratory,
+    fold: str,
+    identities: tuple[str, ...],
+    trials: Trials,
+    target: Recogniser,
+    found: Reconstructions,
+    ledger: Ledger,
+) -> list[IdentityRow]:
+    """One row per identity of a fold; ``target`` is asked undefended, after the attack, outside its ledger."""
+    evaluator, generator = lab.evaluator(fold), lab.generator(fold)
+    each = len(trials) // len(identities)
+    shown = [identity for identity in identities for _ in range(each)]
+    ranks = evaluator.rank_of(found.images, shown).view(-1, each)
+    seed_ranks = evaluator.rank_of(generator.decode(trials.z0), shown).view(-1, each)
+    scores = target.scores(found.images)
+    own = scores.gather(1, trials.labels.unsqueeze(1)).squeeze(1)
+    fooled = (scores.argmax(1) == trials.labels).view(-1, each)
+    queries = ledger.per_trial.view(-1, each)
+    rows = []
+    for i, identity in enumerate(identities):
+        rows.append(
+            IdentityRow(
+                identity=identity,
+                fold=fold,
+                trials=each,
+                top1=_share(ranks[i] == 0),
+                top5=_share(ranks[i] < 5),
+                target_score=_share(own.view(-1, each)[i]),
+                target_top1=_share(fooled[i]),
+                floor=_share(seed_ranks[i] == 0),
+                ceiling=_ceiling(lab, fold, evaluator, identity),
+                converged=_share(found.converged.view(-1, each)[i]),
+                queries=float(queries[i].float().mean()),
+            )
+        )
+    return rows
+
+
+def _ceiling(lab: Laboratory, fold: str, evaluator: Evaluator, identity: str) -> float:
+    """The generator's best: R_eval on D(E(photo)) of photos that R_eval has not seen."""
+    photos = lab.split(fold).q3_test.of(identity)
+    generator = lab.generator(fold)
+    decoded = generator.decode(generator.encode(photos))
+    return _share(evaluator.rank_of(decoded, [identity] * len(photos)) == 0)
+
+
+def utility(target: Recogniser, defense: Pipeline, photos: Photos, rng: torch.Generator) -> tuple[float, float]:
+    """Top-1 and top-5 of the *released* scores on held-out photos; a withheld score puts nobody anywhere."""
+    released = defense.release(target.scores(photos.images), rng)
+    order = released.nan_to_num(nan=-1.0).sort(dim=1, descending=True, stable=True).indices[:, :5]
+    visible = ~released.gather(1, order).isnan()
+    hit = (order == photos.labels.to(order.device).unsqueeze(1)) & visible
+    return _share(hit[:, 0]), _share(hit.any(1))
+
+
+def real_accuracy(lab: Laboratory, fold: str) -> float:
+    """R_eval's own top-1 on real photos it has not seen."""
+    return accuracy(lab.evaluator(fold), lab.split(fold).q3_test)
+
+
+def _share(values: Tensor) -> float:
+    return round(min(1.0, float(values.float().mean())), 6)

@@ -1,0 +1,28 @@
+"""Intervals over identities. Trials of one identity are not independent, so an identity's mean is the unit."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import bootstrap
+
+RESAMPLES = 10_000
+SEED = 20260101
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95% percentile-bootstrap interval of the mean of per-identity values; with one identity, [value, value]."""
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2:
+        return (float(sample.mean()), float(sample.mean()))
+    result = bootstrap(
+        (sample,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(SEED), batch=1000
+    )
+    low, high = result.confidence_interval
+    return (round(float(low), 6), round(float(high), 6))
+
+
+def paired_difference(values: Mapping[str, float], reference: Mapping[str, float]) -> tuple[float, float, float]:
+    """Mean difference ``values - reference`` over the identities that both have, with its 95% interval."""
+    differences = [values[identity] - reference[identity] for identity in values if identity in reference]
+    low, high = mean_interval(differences)
+    return (round(float(np.mean(differences)), 6), low, high)

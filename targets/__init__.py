@@ -1,0 +1,1 @@
+"""One target family a file."""

@@ -1,0 +1,13 @@
+"""The paper's R_tar (section V-A): convolutions, residual blocks and two fully connected layers."""
+
+from mia_bench.core import Access, Enrolment, ModuleRecogniser, Recogniser, Target
+
+
+class PaperTarget(Target):
+    """The protocol's own network, trained by its recipe on Q2."""
+
+    name = "paper"
+    access = Access.WHITE_BOX
+
+    def enrol(self, enrolment: Enrolment) -> Recogniser:
+        return ModuleRecogniser(enrolment.trained(), enrolment.engine)
