@@ -1,21 +1,22 @@
 """Black-box model inversion (Yoshimura et al., sections IV-B and IV-C, Eq. 9-17), exactly as published.
 
-Where the paper is silent there is a parameter with a stated default: how many sigma^2 are tried and how often, and when a
-trial that does not converge gives up.
+Where the paper is silent there is a parameter with a stated default: how many sigma^2 are tried and how often. A trial
+that does not converge goes on until the oracle's budget is spent.
 """
 
 from typing import Annotated, Self
 
 import torch
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded
 from pydantic import Field, model_validator
 from torch import Tensor
+
+from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded
 
 from ._descent import alpha
 
 
 def gradient(E: Tensor, s: Tensor) -> Tensor:
-    """g = (E^T E)^-1 E^T s (Eq. 14), the least-squares solution of E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
+    """g = (E^T E)^-1 E^T s (Eq. 14), least squares for E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
     return torch.linalg.lstsq(E, s.unsqueeze(-1)).solution.squeeze(-1)
 
 
@@ -29,8 +30,8 @@ def criterion(E: Tensor, s: Tensor, g: Tensor) -> Tensor:
 class BlackBox(Attack):
     """Descent on the latent along a gradient estimated from M random perturbations of it.
 
-    The paper attacks full scores. Of withheld scores it knows nothing; here the target's, where withheld, is read as the
-    most it can have been (``bounded``). Rounding, noise and labels are taken at face value: the attack does not adapt.
+    The paper attacks full scores and knows nothing of withheld ones; here the target's, where withheld, is read as the
+    most it can have been (``bounded``). Rounding and noise are taken at face value: the attack does not adapt.
     """
 
     name = "bb"
@@ -57,8 +58,10 @@ class BlackBox(Attack):
         return self
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
-        if self.M < generator.latent:
-            raise ValueError(f"M = {self.M} perturbations cannot determine {generator.latent} latent dimensions (Eq. 14)")
+        if generator.latent > self.M:
+            raise ValueError(
+                f"M = {self.M} perturbations cannot determine {generator.latent} latent dimensions (Eq. 14)"
+            )
         grid = torch.tensor(self.sigma2, device=trials.z0.device)
         z = trials.z0.clone()
         sigma2 = grid[0].repeat(len(trials))

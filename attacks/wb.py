@@ -4,8 +4,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials
 from pydantic import Field
+
+from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._descent import alpha
 

@@ -35,12 +35,16 @@ def plan(
     """
     for fold in folds:
         if fold not in protocol.split.folds:
-            raise RequestError(f"protocol {protocol.name} has no fold {fold!r}; it has {', '.join(protocol.split.folds)}")
+            raise RequestError(
+                f"protocol {protocol.name} has no fold {fold!r}; it has {', '.join(protocol.split.folds)}"
+            )
     for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
         if value is not None and value < 1:
             raise RequestError(f"--{name} {value}: give at least 1")
     if identities is not None and identities > protocol.split.targets:
-        raise RequestError(f"--identities {identities}: protocol {protocol.name} has {protocol.split.targets} in each fold")
+        raise RequestError(
+            f"--identities {identities}: protocol {protocol.name} has {protocol.split.targets} in each fold"
+        )
     if seed is not None and seed < 0:
         raise RequestError(f"--seed {seed}: give 0 or more")
     settings = Settings(

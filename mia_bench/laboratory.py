@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,13 @@ from .core.photos import Photos
 from .core.seeds import Streams, derive, generator
 from .core.target import Enrolment, ModuleRecogniser, Recogniser, Target
 from .data import split as splits
+from .files import write_atomic
 from .models import store, training
 from .models.nets import VAE, RecogniserNet
 from .models.vae import VAEGenerator
-from .protocol import Protocol, Recipe
+from .protocol import Figure, Protocol, Recipe, Role
 
 T = TypeVar("T")
-
-ROLES = ("generator", "target", "evaluator")
 
 OnTraining = Callable[[str, int, int], None]
 """Called with (what is trained, steps done, steps in all)."""
@@ -95,7 +95,7 @@ class Laboratory:
             streams=Streams([derive(seed, fold, identity, trial, "attack") for identity, trial in named], device),
         )
 
-    def figures(self, fold: str) -> dict[str, float]:
+    def figures(self, fold: str) -> dict[Figure, float]:
         """What the fold's own networks measure on real photos: accuracies (0..1) and the VAE's pixel error."""
         split, generator_ = self.split(fold), self.generator(fold)
         target = ModuleRecogniser(self._trained("target", fold), self.engine)
@@ -112,11 +112,28 @@ class Laboratory:
         """The same laboratory with every network trained anew, whatever is pinned or cached."""
         fresh = Laboratory(self.protocol, self.engine, self.on_training)
         for fold in self.protocol.split.folds:
-            for role in ROLES:
+            for role in get_args(Role):
                 fresh._made["network", role, fold] = self.train(role, fold)
         return fresh
 
-    def train(self, role: str, fold: str) -> nn.Module:
+    def export(self, folder: Path) -> str:
+        """Write every network's weights into a folder; return the [pinned] tables that publish them."""
+        lines = ["[pinned]", f'path = "{folder.name}"  # relative to the protocol file', "", "[pinned.tolerance]"]
+        lines += ["target_top1 = 0.04", "evaluator_top1 = 0.04", "generator_rmse = 0.005"]
+        for fold in self.protocol.split.folds:
+            lines += ["", f"[pinned.sha256.{fold}]"]
+            for role in get_args(Role):
+                content = store.dump(self._trained(role, fold))
+                write_atomic(folder / weights_name(fold, role), content)
+                lines.append(f'{role} = "{hashlib.sha256(content).hexdigest()}"')
+            lines += [
+                "",
+                f"[pinned.figures.{fold}]",
+                *(f"{name} = {value}" for name, value in self.figures(fold).items()),
+            ]
+        return "\n".join(lines) + "\n"
+
+    def train(self, role: Role, fold: str) -> nn.Module:
         """A role's network trained now by its recipe, whatever is pinned or cached."""
         seed = derive(self.protocol.split.seed, "model", role, fold)
 
@@ -129,30 +146,30 @@ class Laboratory:
         recipe = self.protocol.target if role == "target" else self.protocol.evaluator
         return training.train_recogniser(photos, recipe, seed, device, progress).cpu()
 
-    def _trained(self, role: str, fold: str) -> nn.Module:
+    def _trained(self, role: Role, fold: str) -> nn.Module:
         return self._once(("network", role, fold), lambda: self._obtain(role, fold))
 
-    def _obtain(self, role: str, fold: str) -> nn.Module:
+    def _obtain(self, role: Role, fold: str) -> nn.Module:
         """Pinned weights, else cached ones, else trained now and cached."""
         pinned = self.protocol.pinned
         net = self._network(role, fold)
         if pinned is not None:
-            file = store.PINNED / self.protocol.name / f"{fold}-{role}.safetensors"
-            return store.read_pinned(net, file, pinned.sha256[fold][role])  # type: ignore[index]
+            file = Path(pinned.path) / weights_name(fold, role)
+            return store.read_pinned(net, file, pinned.sha256[fold][role])
         return store.cached(net, self._key(role, fold), lambda: self.train(role, fold))
 
-    def _network(self, role: str, fold: str) -> nn.Module:
+    def _network(self, role: Role, fold: str) -> nn.Module:
         image = self.protocol.data.image
         if role == "generator":
             return VAE(image, self.protocol.generator.latent, self.protocol.generator.widths)
         recipe = self.protocol.target if role == "target" else self.protocol.evaluator
         return RecogniserNet(image, self._photos(role, fold).classes, recipe.widths, recipe.hidden, recipe.dropout)
 
-    def _photos(self, role: str, fold: str) -> Photos:
+    def _photos(self, role: Role, fold: str) -> Photos:
         split = self.split(fold)
         return {"generator": split.q1, "target": split.q2, "evaluator": split.q3}[role]
 
-    def _key(self, role: str, fold: str) -> str:
+    def _key(self, role: Role, fold: str) -> str:
         """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them."""
         recipe: Recipe = getattr(self.protocol, role)
         photos = self._photos(role, fold)
@@ -171,6 +188,11 @@ class Laboratory:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]  # type: ignore[return-value]
+
+
+def weights_name(fold: str, role: Role) -> str:
+    """The file of one pinned network."""
+    return f"{fold}-{role}.safetensors"
 
 
 def accuracy(evaluator: Evaluator, photos: Photos) -> float:

@@ -106,7 +106,12 @@ def _outcome(record: Record | None) -> list[str]:
 def markdown(board: Leaderboard) -> str:
     """GitHub Markdown, with what the figures stand between."""
     header, body = board.cells()
-    table = tabulate([[_plain(cell) for cell in row] for row in body], [_plain(c) for c in header], tablefmt="pipe", disable_numparse=True)
+    table = tabulate(
+        [[_plain(cell) for cell in row] for row in body],
+        [_plain(c) for c in header],
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
     return f"{_plain(board.group.title)}.\n\n{table}\n\n{_notes(board)}\n"
 
 
@@ -121,8 +126,28 @@ def as_csv(board: Leaderboard) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
-        "rank defense attack access status top1 ci95_low ci95_high top5 median_queries total_queries difference "
-        "difference_low difference_high utility_top1 utility_top5 floor ceiling seed cell_id".split()
+        [
+            "rank",
+            "defense",
+            "attack",
+            "access",
+            "status",
+            "top1",
+            "ci95_low",
+            "ci95_high",
+            "top5",
+            "median_queries",
+            "total_queries",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "utility_top1",
+            "utility_top5",
+            "floor",
+            "ceiling",
+            "seed",
+            "cell_id",
+        ]
     )
     for place, row in enumerate(board.rows, start=1):
         for attack in board.attacks:
@@ -168,13 +193,13 @@ def update_readme(readme: Path, board: Leaderboard) -> None:
 def _notes(board: Leaderboard) -> str:
     done = [record for record in board.group.records if record.status == "ok"]
     lines = [
-        "Ranked by the black-box attack that does best against each defense, lowest accuracy first; a white-box attacker "
-        "holds the weights, so output-side defenses share that column. A difference whose interval includes 0 is a tie."
+        "Ranked by the black-box attack that does best against each defense, lowest accuracy first; a white-box "
+        "attacker holds the weights, so output-side defenses share that column. A difference whose interval includes 0 is a tie."
     ]
     if done and done[0].floor is not None and done[0].ceiling is not None:
         lines.append(
-            f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on D(E(real photo)) "
-            f"and {percent(done[0].evaluators['reval'].real_top1)} on real photos."
+            f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on "
+            f"D(E(real photo)) and {percent(done[0].evaluators['reval'].real_top1)} on real photos."
         )
     for row in board.rows:
         if row.headline is None:

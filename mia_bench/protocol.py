@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,10 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Role = Literal["generator", "target", "evaluator"]
+"""A network of a fold."""
+Figure = Literal["target_top1", "evaluator_top1", "generator_rmse"]
+"""What a fold's networks measure: accuracy on unseen real photos; root mean squared pixel error of D(E(x)) on Q1."""
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=6)]
 
 
@@ -142,10 +146,12 @@ class Defaults(Section):
 class Pinned(Section):
     """A published set of trained weights: its files' hashes and the figures they measure, by fold."""
 
-    tolerance: Fraction
-    """How far a retraining's figures may be from these and still reproduce them."""
-    sha256: dict[str, dict[Literal["generator", "target", "evaluator"], Sha256]]
-    figures: dict[str, dict[str, float]]
+    path: str
+    """Folder of FOLD-ROLE.safetensors; relative to the protocol file."""
+    sha256: dict[str, dict[Role, Sha256]]
+    figures: dict[str, dict[Figure, float]]
+    tolerance: dict[Figure, Annotated[float, Field(ge=0)]]
+    """How far each of a retraining's figures may be from these and still reproduce them."""
 
 
 class Protocol(Section):
@@ -172,14 +178,21 @@ class Protocol(Section):
                     f"{what}.widths halves the image {len(recipe.widths)} times, "
                     f"so data.image needs sides divisible by {halved}"
                 )
-        if self.pinned and set(self.pinned.sha256) != set(self.split.folds):
-            raise ValueError("pinned.sha256 needs one table for each fold")
+        if self.pinned:
+            roles, figures = set(get_args(Role)), set(get_args(Figure))
+            for fold in self.split.folds:
+                if set(self.pinned.sha256.get(fold, {})) != roles or set(self.pinned.figures.get(fold, {})) != figures:
+                    raise ValueError(
+                        f"pinned needs sha256.{fold} for {sorted(roles)} and figures.{fold} for {sorted(figures)}"
+                    )
+            if set(self.pinned.tolerance) != figures:
+                raise ValueError(f"pinned.tolerance needs {sorted(figures)}")
         return self
 
     @property
     def sha256(self) -> str:
         """SHA-256 of what it says, whatever the file's layout; the place of the photos is no part of it."""
-        text = self.model_dump_json(by_alias=True, exclude={"about": True, "data": {"path"}})
+        text = self.model_dump_json(by_alias=True, exclude={"about": True, "data": {"path"}, "pinned": {"path"}})
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -213,7 +226,13 @@ def load(name_or_path: str) -> Protocol:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise RequestError(f"protocol {path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-    if protocol.data.path is not None:
-        absolute = (path.parent / protocol.data.path).resolve()
-        protocol = protocol.model_copy(update={"data": protocol.data.model_copy(update={"path": str(absolute)})})
-    return protocol
+    return _with_absolute_paths(protocol, path.parent)
+
+
+def _with_absolute_paths(protocol: Protocol, folder: Path) -> Protocol:
+    changed: dict[str, Section] = {}
+    for name in ("data", "pinned"):
+        section = getattr(protocol, name)
+        if section is not None and section.path is not None:
+            changed[name] = section.model_copy(update={"path": str((folder / section.path).resolve())})
+    return protocol.model_copy(update=changed)

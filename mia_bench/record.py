@@ -86,7 +86,7 @@ class IdentityRow(_Part):
 class Record(_Part):
     """One cell. Result fields are None where ``status`` is not ``ok``."""
 
-    schema_: Annotated[Literal[1], Field(alias="schema")] = SCHEMA
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     cell_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     status: Literal["ok", "error", "skipped"]
     reason: str = ""

@@ -8,17 +8,15 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from .core.attack import Attack
 from .core.component import Component
 from .core.defense import Defense, Pipeline
-from .errors import RequestError
 from .core.target import Target
-
-ComponentT = TypeVar("ComponentT", bound=Component)
+from .errors import RequestError
 
 KINDS: dict[str, type[Component]] = {"attack": Attack, "defense": Defense, "target": Target}
 """What can be plugged in, and the base class of each. The entry-point group is ``mia_bench.<kind>s``."""
@@ -74,26 +72,31 @@ class Registry:
 
     def attack(self, spec: str) -> Attack:
         """The attack a spec such as ``bb:M=64`` names; RequestError with a mend if it is not one."""
-        return self._parse("attack", Attack, spec)
+        component = self._parse("attack", spec)
+        assert isinstance(component, Attack)
+        return component
 
     def target(self, spec: str) -> Target:
         """The target a spec such as ``paper`` names; RequestError with a mend if it is not one."""
-        return self._parse("target", Target, spec)
+        component = self._parse("target", spec)
+        assert isinstance(component, Target)
+        return component
 
     def defense(self, spec: str) -> Pipeline:
         """The defenses a spec such as ``topk5+round2`` names, left to right; RequestError with a mend if it is not one.
 
         ``none`` beside others is dropped.
         """
-        stages = [self._parse("defense", Defense, part) for part in spec.split("+")]
+        parsed = [self._parse("defense", part) for part in spec.split("+")]
+        stages = [stage for stage in parsed if isinstance(stage, Defense)]
         return Pipeline(tuple(stage for stage in stages if stage.name != "none") or tuple(stages[:1]))
 
-    def _parse(self, kind: str, base: type[ComponentT], spec: str) -> ComponentT:
+    def _parse(self, kind: str, spec: str) -> Component:
         entry, given = self._find(kind, spec.strip())
         if entry.component is None:
             raise RequestError(f"{kind} {entry.name!r} of {entry.origin} does not load: {entry.error}")
         try:
-            component = entry.component(**_values(entry.component, given))
+            return entry.component(**_values(entry.component, given))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "parameters"
@@ -101,8 +104,6 @@ class Registry:
             raise RequestError(f"{kind} {spec!r}: {where}: {first['msg']} (parameters: {known})") from None
         except ValueError as error:
             raise RequestError(f"{kind} {spec!r}: {error}") from None
-        assert isinstance(component, base)
-        return component
 
     def _find(self, kind: str, spec: str) -> tuple[Entry, str]:
         """The entry a spec names, and its parameters as written."""
@@ -113,9 +114,9 @@ class Registry:
         for name in sorted(names, key=len, reverse=True):
             entry = self._entries[kind, name]
             glued = head[len(name) :]
-            if head.startswith(name) and not colon and entry.component and entry.component.short:
-                if _NUMBER.match(glued):
-                    return entry, f"{entry.component.short}={glued}"
+            short = entry.component.short if entry.component else None
+            if head.startswith(name) and not colon and short and _NUMBER.match(glued):
+                return entry, f"{short}={glued}"
         stem = re.sub(r"[-+\d.]+$", "", head)
         close = difflib.get_close_matches(stem or head, names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names))}"
@@ -169,5 +170,5 @@ def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
         raise RequestError(f"plugin {file}: defines no Attack, Defense or Target")
     for kind, component in found:
         if not component.name:
-            raise RequestError(f"plugin {file}: {component.__name__} has no name; add a line: name = \"my{kind}\"")
+            raise RequestError(f'plugin {file}: {component.__name__} has no name; add a line: name = "my{kind}"')
     return found

@@ -21,10 +21,10 @@ from .core.attack import Attack, checked
 from .core.component import Component
 from .core.defense import Pipeline
 from .core.engine import Engine
-from .errors import ComponentError, RequestError
 from .core.oracle import Oracle
 from .core.seeds import generator
 from .core.target import Target
+from .errors import ComponentError, RequestError
 from .files import write_atomic
 from .laboratory import Laboratory, OnTraining
 from .protocol import Protocol as Experiment
@@ -110,7 +110,9 @@ class Cell:
         """Why this pair makes no sense, or ''. Such a cell is recorded as skipped."""
         needs, granted = self.attack.access, self.settings.target.access
         if not granted.includes(needs):
-            return f"attack {self.attack.name} needs {needs} access; target {self.settings.target.name} grants {granted}"
+            return (
+                f"attack {self.attack.name} needs {needs} access; target {self.settings.target.name} grants {granted}"
+            )
         if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
             return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"
         return ""

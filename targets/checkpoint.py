@@ -1,8 +1,9 @@
 """A user's own weights for the protocol's R_tar network."""
 
-from mia_bench.core import Access, Enrolment, ModuleRecogniser, Recogniser, RequestError, Target
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+
+from mia_bench.core import Access, Enrolment, ModuleRecogniser, Recogniser, RequestError, Target
 
 
 class CheckpointTarget(Target):

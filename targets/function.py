@@ -3,8 +3,9 @@
 import importlib
 from collections.abc import Callable
 
-from mia_bench.core import CallableRecogniser, Enrolment, Recogniser, RequestError, Target
 from torch import Tensor
+
+from mia_bench.core import CallableRecogniser, Enrolment, Recogniser, RequestError, Target
 
 
 class FunctionTarget(Target):

@@ -12,10 +12,18 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @click.argument("folders", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-              help="Where leaderboard.md, .tex and .csv go.  [default: beside the records]")
-@click.option("--readme", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also put the table between this Markdown file's <!-- leaderboard:PROTOCOL --> markers.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where leaderboard.md, .tex and .csv go.  [default: beside the records]",
+)
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also put the table between this Markdown file's <!-- leaderboard:PROTOCOL --> markers.",
+)
 def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> None:
     """Rank the defenses of each folder of records and write Markdown, LaTeX and CSV.
 

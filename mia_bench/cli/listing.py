@@ -6,7 +6,14 @@ import click
 
 
 @click.command("list")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Also what this file defines.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also what this file defines.",
+)
 def list_(plugins: tuple[Path, ...]) -> None:
     """List attacks, defenses, targets and protocols; a plugin that does not load stands there with its error."""
     from rich.markup import escape
@@ -24,7 +31,9 @@ def list_(plugins: tuple[Path, ...]) -> None:
             table.add_column(column)
         for entry in registry.entries(kind):
             if entry.component is None:
-                table.add_row(escape(entry.name), escape(entry.origin), "", f"[red]does not load: {escape(entry.error)}[/]")
+                table.add_row(
+                    escape(entry.name), escape(entry.origin), "", f"[red]does not load: {escape(entry.error)}[/]"
+                )
                 continue
             parameters = ", ".join(
                 key if field.is_required() else f"{key}={field.get_default()}"

@@ -11,13 +11,24 @@ def new() -> None:
 
 
 @new.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="One folder per person with their photos (PGM, PNG, JPEG).")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="TOML file to write.  [default: FOLDER's name + .toml]")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="One folder per person with their photos (PGM, PNG, JPEG).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file to write.  [default: FOLDER's name + .toml]",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def protocol(data: Path, out: Path | None, force: bool) -> None:
     """Write a commented protocol whose Q1/Q2/Q3 split fits the photos found in FOLDER."""
-    from ..errors import RequestError
     from ..data import propose
+    from ..errors import RequestError
     from ..files import write_atomic
 
     proposal = propose.propose(data)

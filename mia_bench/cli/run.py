@@ -6,10 +6,30 @@ import click
 
 
 @click.command()
-@click.option("--defense", "-d", "defenses", multiple=True, metavar="SPEC",
-              help="Defense to measure, e.g. topk5, round2, noise0.05, labelonly, topk5+round2. Repeatable; 'none' always runs too.")
-@click.option("--attack", "-a", "attacks", multiple=True, metavar="SPEC", help="Attack, e.g. bb or bb:M=128. Repeatable.  [default: the protocol's]")
-@click.option("--protocol", "-p", default="orl", show_default=True, metavar="NAME|FILE", help="Built-in protocol or your own TOML file.")
+@click.option(
+    "--defense",
+    "-d",
+    "defenses",
+    multiple=True,
+    metavar="SPEC",
+    help="Defense to measure, e.g. topk5, round2, noise0.05, labelonly, topk5+round2. Repeatable; 'none' runs too.",
+)
+@click.option(
+    "--attack",
+    "-a",
+    "attacks",
+    multiple=True,
+    metavar="SPEC",
+    help="Attack, e.g. bb or bb:M=128. Repeatable.  [default: the protocol's]",
+)
+@click.option(
+    "--protocol",
+    "-p",
+    default="orl",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Built-in protocol or your own TOML file.",
+)
 @click.option("--target", metavar="SPEC", help="Recogniser under attack.  [default: the protocol's]")
 @click.option("--fold", "folds", multiple=True, metavar="NAME", help="Only this fold. Repeatable.  [default: all]")
 @click.option("--identities", type=int, metavar="N", help="Attack only the first N identities of each fold.")
@@ -17,11 +37,21 @@ import click
 @click.option("--budget", type=int, metavar="N", help="Queries per trial.  [default: the protocol's]")
 @click.option("--seed", type=int, metavar="N", help="Seed of every trial.  [default: the protocol's]")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the records.  [default: runs/PROTOCOL]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the records.  [default: runs/PROTOCOL]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the records as a JSON list instead of a table.")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Python file that defines attacks, defenses or targets. Repeatable. It is executed: give only what you trust.")
-@click.option("--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python file that defines attacks, defenses or targets. Repeatable. It is executed: give only what you trust.",
+)
+@click.option(
+    "--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew."
+)
 def run(
     defenses: tuple[str, ...],
     attacks: tuple[str, ...],

@@ -1,11 +1,11 @@
 """The types that plugins are written against. Plugins import from here and from nowhere else in mia_bench."""
 
+from ..errors import AccessError, BudgetExceededError, ComponentError, RequestError
 from .access import Access
 from .attack import Attack, Reconstructions, Trials
 from .component import Component
 from .defense import Defense, Pipeline
 from .engine import Engine
-from ..errors import AccessError, BudgetExceededError, ComponentError, RequestError
 from .generator import Generator
 from .oracle import Ledger, Oracle
 from .photos import Photos

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ..errors import ComponentError
 from .access import Access
 from .component import Component
-from ..errors import ComponentError
 from .generator import Generator
 from .oracle import Oracle
 from .photos import Photos

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..errors import ComponentError
 from .access import Access
 from .component import Component
-from ..errors import ComponentError
 
 
 class Defense(Component):

@@ -40,7 +40,7 @@ class Engine:
         batch = batch.to(self.device)
         if len(batch) <= self.micro_batch:
             return forward(batch)
-        return torch.cat([forward(piece) for piece in batch.split(self.micro_batch)])
+        return torch.cat([forward(piece) for piece in torch.split(batch, self.micro_batch)])
 
     def describe(self) -> dict[str, str | int]:
         """What a record says about it."""

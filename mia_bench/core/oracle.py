@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..errors import AccessError, BudgetExceededError
 from .access import Access
 from .defense import Pipeline
-from ..errors import AccessError, BudgetExceededError
 from .scores import top_label
 from .target import ModuleRecogniser, Recogniser
 

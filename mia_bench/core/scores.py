@@ -13,8 +13,8 @@ def bounded(scores: Tensor) -> Tensor:
     """Released scores with each withheld one replaced by the most it can have been: (batch, classes), no NaN.
 
     A score that top-k masking withholds is at most the lowest released one, and the withheld ones together are at most
-    what the released ones leave of 1. It is *not* zero: reading it as zero would hide every step towards a class that is
-    just below the cut.
+    what the released ones leave of 1. It is *not* zero: reading it as zero would hide every step towards a class
+    that is just below the cut.
     """
     withheld = scores.isnan()
     lowest = scores.nan_to_num(nan=torch.inf).amin(1, keepdim=True)

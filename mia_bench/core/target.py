@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..errors import ComponentError
 from .access import Access
 from .component import Component
 from .engine import Engine
-from ..errors import ComponentError
 from .photos import Photos
 
 

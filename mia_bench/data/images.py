@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import RequestError
 from ..core.photos import Photos
+from ..errors import RequestError
 from ..protocol import Data
 
 

@@ -80,7 +80,7 @@ def _divide(counts: dict[str, int], root: Path) -> _Division:
     short = min(counts, key=lambda person: (counts[person], person))
     raise RequestError(
         f"{root} has {people} people, {able} of them with at least {least} photos; a protocol needs 4 people with "
-        f"{least} photos (2 for R_tar, 2 for R_eval), or 2 and two more people for Q1; {root / short} has {counts[short]}"
+        f"{least} photos (2 for R_tar, 2 for R_eval), or 2 and two others for Q1; {root / short} has {counts[short]}"
     )
 
 

@@ -63,7 +63,9 @@ def folder(root: Path) -> Index:
             raise RequestError(f"{person} holds no photo ({', '.join(SUFFIXES)}); add some or remove the folder")
         people[person.name] = photos
     if not people:
-        raise RequestError(f"data folder {root} holds no people; it needs one folder per person, with their photos inside")
+        raise RequestError(
+            f"data folder {root} holds no people; it needs one folder per person, with their photos inside"
+        )
     return Index(root, people)
 
 

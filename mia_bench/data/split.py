@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import RequestError
 from ..core.photos import Photos
 from ..core.seeds import generator
+from ..errors import RequestError
 from ..protocol import Protocol
 from . import images, readers
 

@@ -1,7 +1,7 @@
 """The paper's networks (Yoshimura et al., section V-A), sized for small grey faces.
 
-The paper names the layers (convolutions, residual blocks, batch norm, leaky ReLU, fully connected) but its channel counts
-are not recoverable; ours are protocol parameters. Images are (B, 1, H, W) in [0, 1] with H and W multiples of
+The paper names the layers (convolutions, residual blocks, batch norm, leaky ReLU, fully connected) but its channel
+counts are not recoverable; ours are protocol parameters. Images are (B, 1, H, W) in [0, 1] with H and W multiples of
 ``2 ** len(widths)``.
 """
 

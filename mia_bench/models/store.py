@@ -16,8 +16,6 @@ from ..files import write_atomic
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-PINNED = Path(__file__).parent.parent / "weights"
-
 
 def cache_dir() -> Path:
     """``$MIA_BENCH_CACHE``, or the user's cache folder."""
@@ -29,11 +27,12 @@ def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise RequestError(f"pinned weights {file}: {error.strerror or error}; reinstall mia-bench") from None
+        raise RequestError(f"pinned weights {file}: {error.strerror or error}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise RequestError(
-            f"pinned weights {file} have SHA-256 {found[:12]}..., the protocol names {sha256[:12]}...; reinstall mia-bench"
+            f"pinned weights {file} have SHA-256 {found[:12]}..., the protocol names {sha256[:12]}...; "
+            "bring back the published file, or pin your own with 'mia-bench train --export'"
         )
     net.load_state_dict(load(content))
     return net.eval()

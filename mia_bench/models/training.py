@@ -41,7 +41,8 @@ def train_vae(photos: Photos, recipe: GeneratorRecipe, seed: int, device: torch.
             decoded = net.decoder(mean + torch.randn_like(mean) * (log_var / 2).exp())
             error = (decoded - images).square().flatten(1).sum(1)
             divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
-            return (error + recipe.beta * divergence).mean()
+            objective: Tensor = (error + recipe.beta * divergence).mean()
+            return objective
 
         _fit(net, loss, photos, recipe, device, progress)
     return net
@@ -70,7 +71,7 @@ def _fit(
 
 
 def augment(images: Tensor, by: Augmentation) -> Tensor:
-    """Each image (B, 1, H, W) in [0, 1] turned, scaled, shifted, mirrored and re-lit at random; same shape and range."""
+    """Each image (B, 1, H, W) in [0, 1] turned, scaled, shifted, mirrored, re-lit at random; same shape and range."""
     n = len(images)
     angle = _uniform(n) * by.rotate
     scale = 1 + _uniform(n) * by.scale

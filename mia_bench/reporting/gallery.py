@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import load
 from torch import Tensor
 
-from ..errors import RequestError
 from ..data import split as splits
+from ..errors import RequestError
 from ..files import write_atomic
 from ..protocol import Protocol
 from ..record import Record
