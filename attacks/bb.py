@@ -10,14 +10,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded
+from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded, scores_of
 
 from ._descent import alpha
 
 
 def gradient(E: Tensor, s: Tensor) -> Tensor:
     """g = (E^T E)^-1 E^T s (Eq. 14), least squares for E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
-    return torch.linalg.lstsq(E, s.unsqueeze(-1)).solution.squeeze(-1)
+    g: Tensor = torch.linalg.lstsq(E, s.unsqueeze(-1)).solution.squeeze(-1)
+    return g
 
 
 def criterion(E: Tensor, s: Tensor, g: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class BlackBox(Attack):
             """L at points (active, n, m) -> (active, n): -log of the target class's score (Eq. 2-4)."""
             n = points.shape[1]
             owner = active.repeat_interleave(n)
-            y = bounded(oracle.scores(generator.decode(points.flatten(0, 1)), owner, phase))
+            y = bounded(scores_of(oracle, generator, points.flatten(0, 1), owner, phase))
             y_n = y.gather(1, trials.labels[owner].unsqueeze(1))
             return -y_n.clamp(min=self.floor).log().view(-1, n)
 

@@ -193,8 +193,9 @@ def update_readme(readme: Path, board: Leaderboard) -> None:
 def _notes(board: Leaderboard) -> str:
     done = [record for record in board.group.records if record.status == "ok"]
     lines = [
-        "Ranked by the black-box attack that does best against each defense, lowest accuracy first; a white-box "
-        "attacker holds the weights, so output-side defenses share that column. A difference whose interval includes 0 is a tie."
+        "Ranked by the black-box attack that does best against each defense, lowest first; a white-box "
+        "attacker holds the weights, so output-side defenses share that column. A difference whose interval includes 0 "
+        "is a tie."
     ]
     if done and done[0].floor is not None and done[0].ceiling is not None:
         lines.append(

@@ -2,7 +2,7 @@
 
 from ..errors import AccessError, BudgetExceededError, ComponentError, RequestError
 from .access import Access
-from .attack import Attack, Reconstructions, Trials
+from .attack import Attack, Reconstructions, Trials, scores_of
 from .component import Component
 from .defense import Defense, Pipeline
 from .engine import Engine
@@ -37,5 +37,6 @@ __all__ = [
     "Target",
     "Trials",
     "bounded",
+    "scores_of",
     "top_label",
 ]

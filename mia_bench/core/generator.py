@@ -10,6 +10,8 @@ class Generator(Protocol):
 
     latent: int
     """m, the number of latent dimensions."""
+    micro_batch: int
+    """Latents that are best decoded at a time (``Engine.micro_batch``)."""
 
     def decode(self, z: Tensor) -> Tensor:
         """D(z): (B, m) -> (B, 1, H, W) in [0, 1]; differentiable in z."""

@@ -12,6 +12,7 @@ class VAEGenerator:
 
     def __init__(self, vae: VAE, engine: Engine) -> None:
         self.latent = vae.latent
+        self.micro_batch = engine.micro_batch
         self._encoder = engine.ready(vae.encoder)
         self._decoder = engine.ready(vae.decoder)
         self._engine = engine

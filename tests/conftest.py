@@ -1,0 +1,39 @@
+"""Small real runs on the pinned weights; nothing here reaches the network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mia_bench import protocol
+from mia_bench.core import Engine
+from mia_bench.laboratory import Laboratory
+from mia_bench.registry import Registry
+
+LFW_VARIABLE = "MIA_BENCH_LFW"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Never read or write the user's cache."""
+    monkeypatch.setenv("MIA_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The orl protocol on the CPU with its pinned weights."""
+    return Laboratory(protocol.load("orl"), Engine.on("cpu"))
+
+
+@pytest.fixture(scope="session")
+def registry():
+    return Registry()
+
+
+@pytest.fixture(scope="session")
+def lfw():
+    """The LFW folder, where there is one."""
+    path = Path(os.environ.get(LFW_VARIABLE, "../shared/data/lfw_deepfunneled"))
+    if not path.is_dir():
+        pytest.skip(f"LFW is not here: set {LFW_VARIABLE} to the folder of lfw_deepfunneled")
+    return path

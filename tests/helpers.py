@@ -1,0 +1,50 @@
+"""What several tests need: a command line, folders of made-up faces, scores."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def mia(*arguments: object, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
+    """mia-bench as a person runs it, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from mia_bench.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+        **options,
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Assert exit status 2, nothing on stdout, and one line on stderr that holds the words."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def face_folder(root: Path, counts: dict[str, int], size=(48, 40), mode="L", suffix=".png") -> Path:
+    """A folder of one folder per person with random smooth pictures (no real people)."""
+    rng = np.random.default_rng(7)
+    for person, count in counts.items():
+        (root / person).mkdir(parents=True)
+        own = rng.integers(0, 256, (6, 5))
+        for photo in range(count):
+            coarse = np.clip(own + rng.normal(0, 12, own.shape), 0, 255).astype(np.uint8)
+            picture = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+            picture.save(root / person / f"{photo:02d}{suffix}")
+    return root
+
+
+def random_scores(batch: int, classes: int, seed: int = 0) -> torch.Tensor:
+    """Softmax scores (batch, classes) of random logits."""
+    logits = 3 * torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed))
+    return logits.softmax(1)

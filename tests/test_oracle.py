@@ -1,0 +1,117 @@
+"""Access, budget and the ledger."""
+
+import pytest
+import torch
+from torch import nn
+
+from mia_bench.core import (
+    Access,
+    AccessError,
+    BudgetExceededError,
+    CallableRecogniser,
+    ComponentError,
+    Engine,
+    ModuleRecogniser,
+    Oracle,
+)
+
+
+def make(registry, lab, access=Access.SCORES, defense="none", budget=100, trials=4):
+    target = ModuleRecogniser(lab._trained("target", "A"), lab.engine)
+    return Oracle(
+        target,
+        registry.defense(defense),
+        access=access,
+        trials=trials,
+        budget=budget,
+        rng=torch.Generator().manual_seed(0),
+    )
+
+
+def images(n):
+    return torch.rand(n, 1, 32, 32, generator=torch.Generator().manual_seed(n))
+
+
+def test_each_image_is_counted_for_its_trial_and_phase(registry, lab):
+    oracle = make(registry, lab)
+    oracle.scores(images(5), torch.tensor([0, 0, 1, 3, 3]), "sigma")
+    oracle.labels(images(2), torch.tensor([3, 2]))
+    assert oracle.ledger.per_trial.tolist() == [2, 1, 1, 3]
+    assert oracle.ledger.by_phase == {"search": 2, "sigma": 5}
+    assert oracle.remaining().tolist() == [98, 99, 99, 97]
+
+
+def test_a_call_past_the_budget_is_refused_whole(registry, lab):
+    oracle = make(registry, lab, budget=3)
+    oracle.scores(images(3), torch.tensor([0, 0, 1]))
+    with pytest.raises(BudgetExceededError):
+        oracle.scores(images(3), torch.tensor([0, 0, 2]))
+    assert oracle.ledger.per_trial.tolist() == [2, 1, 0, 0]
+
+
+def test_black_box_access_gives_neither_logits_nor_gradients(registry, lab):
+    oracle = make(registry, lab)
+    with pytest.raises(AccessError):
+        oracle.logits(images(1), torch.tensor([0]))
+    asked = images(2).requires_grad_()
+    assert not oracle.scores(asked, torch.tensor([0, 1])).requires_grad
+    assert oracle.ledger.per_trial.sum() == 2
+
+
+def test_no_attribute_of_the_oracle_leads_to_the_network(registry, lab):
+    oracle = make(registry, lab)
+    seen, todo = set(), [oracle]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        assert not isinstance(thing, nn.Module | ModuleRecogniser)
+        if hasattr(thing, "__dict__"):
+            todo += vars(thing).values()
+    assert len(seen) > 5
+
+
+def test_label_only_access_and_label_only_defense_give_no_scores(registry, lab):
+    for oracle in (make(registry, lab, access=Access.LABEL_ONLY), make(registry, lab, defense="labelonly")):
+        with pytest.raises(AccessError):
+            oracle.scores(images(1), torch.tensor([0]))
+        labels = oracle.labels(images(3), torch.tensor([0, 1, 2]))
+        assert labels.dtype == torch.int64
+        assert oracle.ledger.per_trial.tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("attack", ["wb", "bb"])
+@pytest.mark.parametrize("fold", ["A", "B"])
+def test_ledger_equals_an_independent_count_at_the_target(registry, lab, attack, fold):
+    counted = 0
+
+    class Counting(ModuleRecogniser):
+        def logits(self, images):
+            nonlocal counted
+            counted += len(images)
+            return super().logits(images)
+
+    split = lab.split(fold)
+    trials = lab.trials(fold, split.targets[:3], 2, seed=0)
+    chosen = registry.attack(attack)
+    oracle = Oracle(
+        Counting(lab._trained("target", fold), lab.engine),
+        registry.defense("topk5"),
+        access=chosen.access,
+        trials=len(trials),
+        budget=600,
+        rng=torch.Generator().manual_seed(0),
+    )
+    chosen.run(oracle, lab.generator(fold), trials)
+    assert counted == int(oracle.ledger.per_trial.sum()) == sum(oracle.ledger.by_phase.values()) > 0
+    assert int(oracle.ledger.per_trial.max()) <= 600
+
+
+def test_a_callable_target_is_checked_at_the_door():
+    engine = Engine.on("cpu")
+    good = CallableRecogniser(lambda x: torch.full((len(x), 3), 1 / 3), 3, engine)
+    assert good.scores(images(4)).shape == (4, 3)
+    for bad in (lambda x: torch.ones(len(x), 2), lambda x: torch.full((len(x), 3), torch.nan)):
+        with pytest.raises(ComponentError, match="the target answered"):
+            CallableRecogniser(bad, 3, engine).scores(images(2))
