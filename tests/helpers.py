@@ -1,5 +1,6 @@
 """What several tests need: a command line, folders of made-up faces, scores."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,15 @@ import torch
 from PIL import Image
 
 
-def mia(*arguments: object, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
-    """mia-bench as a person runs it, in a process of its own."""
+def mia(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """mia-bench as a person runs it, in a process of its own, with these environment variables besides."""
     return subprocess.run(
         [sys.executable, "-c", "from mia_bench.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
         timeout=300,
-        **options,
+        env={**os.environ, **environment},
     )
 
 

@@ -28,6 +28,9 @@ class Engine:
     def on(device: str | torch.device) -> "Engine":
         """The measured setting for a kind of device (``cpu`` or ``cuda``)."""
         device = torch.device(device)
+        if device.type == "cuda":  # TF32's 10-bit mantissa would drown finite differences; runs must repeat
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.deterministic = True
         return Engine(device, micro_batch=8192 if device.type == "cuda" else 256)
 
     def ready(self, module: ModuleT) -> ModuleT:

@@ -1,0 +1,181 @@
+"""Readers, decoding, splits, protocol files."""
+
+import pytest
+import torch
+from mia_bench import protocol
+from mia_bench.data import propose, readers
+from mia_bench.data import split as splits
+from mia_bench.errors import RequestError
+
+from .helpers import face_folder, mia, refused
+
+
+@pytest.mark.parametrize("fold", ["A", "B"])
+def test_orl_split_is_as_the_protocol_says(lab, fold):
+    split = lab.split(fold)
+    assert len(split.targets) == len(split.q1.people) == 20
+    assert (len(split.q1), len(split.q2), len(split.q3)) == (200, 100, 100)
+    assert split.q2.images.shape == (100, 1, 32, 32)
+    assert split.q2.images.dtype == torch.float32
+    assert 0 <= float(split.q2.images.min()) < float(split.q2.images.max()) <= 1
+    assert set(split.q2_test.hashes) == set(split.q3.hashes), "R_tar is tested on R_eval's photos"
+
+
+def test_the_folds_make_every_person_a_target_once(lab):
+    a, b = (set(lab.split(fold).targets) for fold in "AB")
+    assert len(a | b) == 40
+    assert not a & b
+
+
+def toml_for(root, **changes):
+    text = propose.propose(root).toml
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
+def written(tmp_path, text):
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "size"),
+    [("RGB", ".png", (64, 64)), ("RGB", ".jpg", (112, 112)), ("L", ".pgm", (168, 192)), ("RGBA", ".png", (50, 40))],
+)
+def test_any_folder_of_people_becomes_a_protocol(tmp_path, mode, suffix, size):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 6 for i in range(6)}, size, mode, suffix)
+    found = protocol.load(str(written(tmp_path, toml_for(root))))
+    split = splits.make(found, "A")
+    assert found.data.image == split.q1.images.shape[-2:]
+    assert (len(split.targets), len(split.q1.people)) == (3, 3)
+    assert split.q2.images.shape[1] == 1
+
+
+def test_a_long_tail_of_people_becomes_the_public_set(tmp_path):
+    counts = {f"many{i:02d}": 8 for i in range(12)} | {f"few{i:02d}": 1 + i % 3 for i in range(30)}
+    root = face_folder(tmp_path / "faces", counts)
+    found = protocol.load(str(written(tmp_path, toml_for(root))))
+    split = splits.make(found, "A")
+    assert found.split.folds == ("A",)
+    assert all(name.startswith("many") for name in split.targets)
+    assert all(name.startswith("few") for name in split.q1.people)
+
+
+def test_hidden_and_other_files_are_passed_over(tmp_path):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 4 for i in range(4)})
+    (root / ".DS_Store").write_text("x")
+    (root / "p0" / "notes.txt").write_text("x")
+    (root / "p0" / "._00.png").write_text("x")
+    assert {len(files) for files in readers.folder(root).people.values()} == {4}
+
+
+def test_a_copied_photo_is_used_once(tmp_path):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 4 for i in range(4)})
+    text = toml_for(root)
+    (root / "p0" / "copy.png").write_bytes((root / "p0" / "00.png").read_bytes())
+    file = written(tmp_path, "\n".join(line for line in text.splitlines() if not line.startswith("sha256")))
+    for fold in "AB":
+        split = splits.make(protocol.load(str(file)), fold)
+        for part in (split.q2, split.q3):
+            assert len(set(part.hashes)) == len(part.hashes)
+
+
+def test_the_same_photo_under_two_people_is_refused(tmp_path):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 4 for i in range(4)})
+    for photo in range(4):
+        (root / "p1" / f"{photo:02d}.png").write_bytes((root / "p0" / f"{photo:02d}.png").read_bytes())
+    found = protocol.load(str(written(tmp_path, toml_for(root))))
+    with pytest.raises(RequestError, match="two people"):
+        splits.make(found, "A")
+
+
+def break_photo(root):
+    (root / "p1" / "01.png").write_bytes(b"no picture")
+
+
+def cut_photo(root):
+    photo = root / "p1" / "01.png"
+    photo.write_bytes(photo.read_bytes()[:60])
+
+
+def empty_person(root):
+    for photo in (root / "p1").iterdir():
+        photo.unlink()
+
+
+def lose_photos(root):
+    for photo in sorted((root / "p1").iterdir())[1:]:
+        photo.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [(break_photo, "p1/01.png"), (cut_photo, "p1/01.png"), (empty_person, "p1"), (lose_photos, "p1 has 1")],
+)
+def test_a_damaged_folder_is_named_before_and_after_the_protocol_is_written(tmp_path, damage, word):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 4 for i in range(4)})
+    text = toml_for(root)
+    damage(root)
+    lines = [line for line in text.splitlines() if not line.startswith("sha256")]
+    file = written(tmp_path, "\n".join(lines))
+    refused(mia("train", "--protocol", file), word)
+    if damage is not lose_photos:  # with fewer photos a smaller protocol is proposed, or none
+        refused(mia("new", "protocol", "--data", root, "--out", tmp_path / "other.toml"), word)
+    assert not (tmp_path / "other.toml").exists()
+
+
+def test_changed_photos_are_refused(tmp_path):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 5 for i in range(4)})
+    file = written(tmp_path, toml_for(root))
+    (root / "p0" / "00.png").write_bytes((root / "p1" / "00.png").read_bytes())
+    with pytest.raises(RequestError, match="not those this protocol was written for"):
+        splits.make(protocol.load(str(file)), "A")
+
+
+def test_folders_without_enough_people(tmp_path):
+    refused(mia("new", "protocol", "--data", tmp_path / "nowhere"), "nowhere", "no such folder")
+    (tmp_path / "empty").mkdir()
+    refused(mia("new", "protocol", "--data", tmp_path / "empty"), "holds no people")
+    one = face_folder(tmp_path / "one", {"alice": 9})
+    refused(mia("new", "protocol", "--data", one), "one has 1 people")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("beta = 0.05", "betta = 0.05", ("generator.betta", "not permitted")),
+        ("latent = 32", 'latent = "many"', ("generator.latent", "integer")),
+        ("seed = 1\n", "seed = true\n", ("split.seed", "integer")),
+        ("targets = ", "targets = -", ("split.targets", "greater")),
+        ("image = [32, 32]", "image = [30, 32]", ("divisible by 8",)),
+        ("[run]", "[runn]", ("runn", "not permitted")),
+        ("schema = 1", "schema = 2", ("schema",)),
+        ("schema = 1", "schema = ", ("is not TOML",)),
+    ],
+)
+def test_a_wrong_protocol_file_names_the_key(tmp_path, old, new, words):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 4 for i in range(4)})
+    text = toml_for(root)
+    assert old in text
+    file = written(tmp_path, text.replace(old, new))
+    with pytest.raises(RequestError) as caught:
+        protocol.load(str(file))
+    for word in (str(file), *words):
+        assert word in str(caught.value)
+
+
+def test_unknown_protocols(tmp_path):
+    refused(mia("run", "--protocol", "olr"), "unknown protocol 'olr'", "orl")
+    refused(mia("run", "--protocol", tmp_path / "none.toml"), "none.toml", "No such file")
+
+
+def test_lfw(lfw):
+    """The folder reader and the proposal on thousands of real photos."""
+    found = readers.folder(lfw)
+    assert len(found.people) == 5749
+    division = propose._divide({person: len(files) for person, files in found.people.items()}, lfw)
+    assert division.min_photos == 20
+    assert division.targets == 50
+    assert division.folds == ("A",)
