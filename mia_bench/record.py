@@ -141,11 +141,11 @@ def read(file: Path) -> Record:
 
 
 def read_folder(folder: Path) -> list[Record]:
-    """All records of a run's folder, in the order of their names; RequestError if there is none."""
+    """All records of a run's folder, by defense and attack; RequestError if there is none."""
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     if not files:
         raise RequestError(f"{folder} holds no records; give the folder that 'mia-bench run' wrote")
-    return [read(file) for file in files]
+    return sorted(map(read, files), key=lambda found: (found.defense, found.attack, found.cell_id))
 
 
 def write(record: Record, folder: Path) -> None:

@@ -1,8 +1,9 @@
 """The same job on a GPU, where there is one."""
 
-import mia_bench
 import pytest
 import torch
+
+import mia_bench
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: run on a machine whose torch sees one")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mia_bench import protocol
 from mia_bench.data import propose, readers
 from mia_bench.data import split as splits

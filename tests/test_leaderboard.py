@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from mia_bench import leaderboard, record
 from mia_bench.errors import RequestError
 

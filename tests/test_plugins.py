@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mia_bench
 import pytest
+
+import mia_bench
 from mia_bench.errors import RequestError
 from mia_bench.registry import Registry
 
@@ -106,7 +107,7 @@ class {name}(Attack):
         ("return Reconstructions(generator.decode(trials.z0) * 9, torch.zeros(len(trials)) > 0)", "outside [0, 1]"),
         ("return oracle.logits(generator.decode(trials.z0), torch.arange(len(trials)))", "white-box access"),
         (
-            "return [oracle.labels(generator.decode(trials.z0), torch.arange(len(trials))) for _ in range(999)]",
+            "return [oracle.labels(generator.decode(trials.z0), torch.arange(1)) for _ in range(999)]",
             "budget",
         ),
         ("return 1 / 0", "ZeroDivisionError"),

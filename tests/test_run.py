@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 
-import mia_bench
 import pytest
+
+import mia_bench
 from mia_bench import protocol, record, runner
 from mia_bench.api import execute, plan
 from mia_bench.errors import RequestError

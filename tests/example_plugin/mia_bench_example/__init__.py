@@ -1,8 +1,9 @@
 """A defense in a package of its own, found by mia-bench through its entry point."""
 
 import torch
-from mia_bench import Defense
 from torch import Tensor
+
+from mia_bench import Defense
 
 
 class Sharpen(Defense):
