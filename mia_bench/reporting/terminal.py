@@ -6,6 +6,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.access import Access
 from ..record import Record
 from .comparison import Group, groups, interval, percent, points
 
@@ -62,16 +63,17 @@ def _reading(group: Group) -> list[str]:
     for record in group.records:
         if record.status != "ok":
             lines.append(escape(f"{record.defense}, {record.attack}: {record.status}: {record.reason}"))
-        elif difference := group.difference(record):
-            mean, low, high = difference
-            verdict = (
-                f"lowers R_eval's accuracy by {-100 * mean:.1f} points"
-                if high < 0
-                else f"raises it by {100 * mean:.1f} points"
-                if low > 0
-                else "makes no difference that this run can show"
-            )
-            if record.access == "white-box":
-                verdict += " (white-box: the attacker holds the weights, outputs do not matter)"
-            lines.append(escape(f"{record.defense} against {record.attack}: {verdict}."))
+        elif record.access is not Access.WHITE_BOX and (difference := group.difference(record)):
+            lines.append(escape(f"{record.defense}: {record.attack} {_verdict(difference)}."))
+    if any(record.access is Access.WHITE_BOX and record.status == "ok" for record in group.records):
+        lines.append("White-box attackers hold the weights: a defense of the outputs does not concern them.")
     return lines
+
+
+def _verdict(difference: tuple[float, float, float]) -> str:
+    mean, low, high = difference
+    if high < 0:
+        return f"loses {-100 * mean:.1f} points of R_eval accuracy"
+    if low > 0:
+        return f"gains {100 * mean:.1f} points of R_eval accuracy"
+    return "does as well as without defense, as far as this run can show"
