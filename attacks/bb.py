@@ -17,7 +17,8 @@ from ._descent import alpha
 
 def gradient(E: Tensor, s: Tensor) -> Tensor:
     """g = (E^T E)^-1 E^T s (Eq. 14), least squares for E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
-    g: Tensor = torch.linalg.lstsq(E, s.unsqueeze(-1)).solution.squeeze(-1)
+    # "gels" (QR): torch's default on CPUs gives unequal answers to equal inputs in the last digits
+    g: Tensor = torch.linalg.lstsq(E, s.unsqueeze(-1), driver="gels").solution.squeeze(-1)
     return g
 
 
@@ -58,11 +59,11 @@ class BlackBox(Attack):
             raise ValueError("sigma2 names a value twice")
         return self
 
+    def check(self, latent: int) -> None:
+        if latent > self.M:
+            raise ValueError(f"M = {self.M} cannot determine {latent} latent dimensions; give M >= {latent}")
+
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
-        if generator.latent > self.M:
-            raise ValueError(
-                f"M = {self.M} perturbations cannot determine {generator.latent} latent dimensions (Eq. 14)"
-            )
         grid = torch.tensor(self.sigma2, device=trials.z0.device)
         z = trials.z0.clone()
         sigma2 = grid[0].repeat(len(trials))
@@ -86,23 +87,20 @@ class BlackBox(Attack):
 
         with torch.inference_mode():
             step = 0
-            while True:
-                choose = len(grid) > 1 and (step == 0 or (self.sigma2_every > 0 and step % self.sigma2_every == 0))
-                cost = 1 + self.M * (len(grid) if choose else 1)
-                spent = oracle.remaining()[active] < cost
-                oracle.finish(active[spent])
-                active = active[~spent]
-                if not len(active):
+            while len(active):
+                left = int(oracle.remaining()[active].min())  # alike for all: each has taken every step so far
+                if left < 1:
                     break
-
                 L = loss(z[active].unsqueeze(1), "search").squeeze(1)
                 reached = ((-L).exp() > self.stop).cpu()
                 converged[active[reached]] = True
                 oracle.finish(active[reached])
                 active, L = active[~reached], L[~reached]
-                if not len(active):
+                if left - 1 < self.M or not len(active):
                     break
 
+                due = step == 0 or (self.sigma2_every > 0 and step % self.sigma2_every == 0)
+                choose = due and left - 1 >= self.M * len(grid)
                 if choose:  # section IV-C: the sigma^2 whose fit leaves the smallest share of s unexplained
                     estimates = [estimate(L, variance.expand(len(active)), "sigma") for variance in grid]
                     g_all = torch.stack([g for g, _ in estimates])
@@ -113,4 +111,5 @@ class BlackBox(Attack):
                     g, _ = estimate(L, sigma2[active], "search")
                 z[active] -= alpha(g, self.alpha_max, self.step) * g  # Eq. 15
                 step += 1
+            oracle.finish(active)
             return Reconstructions(generator.decode(z), converged)

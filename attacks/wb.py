@@ -45,5 +45,6 @@ class WhiteBox(Attack):
             z[active] -= alpha(g, self.alpha_max, self.step) * g  # Eq. 7
             if not len(active):
                 break
+        oracle.finish(active)
         with torch.inference_mode():
             return Reconstructions(generator.decode(z), converged)

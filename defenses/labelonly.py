@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mia_bench.core import Access, Defense
+from mia_bench.core import Access, Defense, top_label
 
 
 class LabelOnly(Defense):
@@ -14,5 +14,4 @@ class LabelOnly(Defense):
     withholds = True
 
     def release(self, scores: Tensor, rng: torch.Generator) -> Tensor:
-        top = scores.nan_to_num(nan=-1.0).argmax(1, keepdim=True)
-        return torch.full_like(scores, torch.nan).scatter(1, top, 1.0)
+        return torch.full_like(scores, torch.nan).scatter(1, top_label(scores).unsqueeze(1), 1.0)

@@ -10,7 +10,7 @@ from mia_bench.core import Defense
 
 
 class Noise(Defense):
-    """Add N(0, sigma^2) to each released score, clip at 0, and scale so that they add up to what they did before."""
+    """Add N(0, sigma^2) to each released score, clip just above 0, scale so that they add up to what they did."""
 
     name = "noise"
     short = "sigma"

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Defense
+from mia_bench.core import Defense, ranking
 
 
 class TopK(Defense):
@@ -22,5 +22,4 @@ class TopK(Defense):
             raise ValueError(f"k = {self.k} but the target has only {classes} classes; give a k from 1 to {classes}")
 
     def release(self, scores: Tensor, rng: torch.Generator) -> Tensor:
-        order = scores.nan_to_num(nan=-1.0).sort(dim=1, descending=True, stable=True).indices
-        return scores.scatter(1, order[:, self.k :], torch.nan)
+        return scores.scatter(1, ranking(scores)[:, self.k :], torch.nan)

@@ -7,12 +7,24 @@ import torch
 
 from . import protocol as protocols
 from . import runner
+from .data import readers
 from .errors import RequestError
 from .files import check_writable
 from .protocol import Protocol
 from .record import Record
 from .registry import Registry
+from .reporting import gallery
 from .runner import Cell, Executor, Settings, Watcher
+
+
+def open_protocol(name_or_path: str) -> Protocol:
+    """A protocol tied to its photos: where its file names no hash of them, that of the photos found now is filled in,
+    so that records of other photos are never taken for this experiment's."""
+    protocol = protocols.load(name_or_path)
+    if protocol.data.sha256 is not None:
+        return protocol
+    data = protocol.data.model_copy(update={"sha256": readers.index(protocol.data).sha256()})
+    return protocol.model_copy(update={"data": data})
 
 
 def plan(
@@ -33,20 +45,7 @@ def plan(
 
     Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
     """
-    for fold in folds:
-        if fold not in protocol.split.folds:
-            raise RequestError(
-                f"protocol {protocol.name} has no fold {fold!r}; it has {', '.join(protocol.split.folds)}"
-            )
-    for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
-        if value is not None and value < 1:
-            raise RequestError(f"--{name} {value}: give at least 1")
-    if identities is not None and identities > protocol.split.targets:
-        raise RequestError(
-            f"--identities {identities}: protocol {protocol.name} has {protocol.split.targets} in each fold"
-        )
-    if seed is not None and seed < 0:
-        raise RequestError(f"--seed {seed}: give 0 or more")
+    _check_request(protocol, folds, identities, trials, budget, seed)
     settings = Settings(
         protocol=protocol,
         target=registry.target(target or protocol.run.target),
@@ -65,7 +64,14 @@ def plan(
         except ValueError as error:
             raise RequestError(f"defense {spec!r}: {error}") from None
         pipelines[pipeline.spec] = pipeline
-    chosen = {attack.spec: attack for attack in map(registry.attack, attacks or protocol.run.attacks)}
+    chosen = {}
+    for spec in attacks or protocol.run.attacks:
+        attack = registry.attack(spec)
+        try:
+            attack.check(protocol.generator.latent)
+        except ValueError as error:
+            raise RequestError(f"attack {spec!r}: {error}") from None
+        chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 
 
@@ -86,7 +92,7 @@ def evaluate(
     defense: str | Sequence[str] = (),
     *,
     protocol: str = "orl",
-    attacks: Sequence[str] = (),
+    attacks: str | Sequence[str] = (),
     target: str | None = None,
     folds: Sequence[str] = (),
     identities: int | None = None,
@@ -104,12 +110,12 @@ def evaluate(
     ``defense`` is one spec such as ``"topk5+round2"`` or several; ``out`` is the folder of records (``runs/PROTOCOL``).
     Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
     """
-    loaded = protocols.load(protocol)
+    loaded = open_protocol(protocol)
     cells = plan(
         Registry(tuple(map(Path, plugins))),
         loaded,
         defenses=[defense] if isinstance(defense, str) else defense,
-        attacks=attacks,
+        attacks=[attacks] if isinstance(attacks, str) else attacks,
         target=target,
         folds=folds,
         identities=identities,
@@ -119,12 +125,36 @@ def evaluate(
         device=device,
     )
     folder = Path(out) if out else default_out(loaded)
-    return list(execute(cells, folder, fresh=fresh, executor=executor))
+    records = list(execute(cells, folder, fresh=fresh, executor=executor))
+    gallery.write(records, loaded, folder)
+    return records
 
 
 def default_out(protocol: Protocol) -> Path:
     """Where a protocol's records go unless told otherwise."""
     return Path("runs") / protocol.name
+
+
+def _check_request(
+    protocol: Protocol,
+    folds: Sequence[str],
+    identities: int | None,
+    trials: int | None,
+    budget: int | None,
+    seed: int | None,
+) -> None:
+    for fold in folds:
+        if fold not in protocol.split.folds:
+            known = ", ".join(protocol.split.folds)
+            raise RequestError(f"protocol {protocol.name} has no fold {fold!r}; it has {known}")
+    for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
+        if value is not None and value < 1:
+            raise RequestError(f"--{name} {value}: give at least 1")
+    most = protocol.split.targets
+    if identities is not None and identities > most:
+        raise RequestError(f"--identities {identities}: protocol {protocol.name} has {most} in each fold")
+    if seed is not None and seed < 0:
+        raise RequestError(f"--seed {seed}: give 0 or more")
 
 
 def device_of(name: str) -> str:
@@ -137,6 +167,8 @@ def device_of(name: str) -> str:
         raise RequestError(f"--device {name}: not a device; write auto, cpu, cuda or cuda:0") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RequestError(f"--device {name}: this machine's torch sees no CUDA device; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0")
     if device.type not in ("cpu", "cuda"):
         raise RequestError(f"--device {name}: mia-bench runs on cpu and cuda")
     return name

@@ -25,13 +25,13 @@ def describe(engine: Engine) -> dict[str, Any]:
 
 
 def _commit() -> dict[str, Any]:
-    """The git commit of the checkout this package is installed from, if it is one."""
+    """The git commit of the checkout this package is installed from, if it is one; dirty where code was changed."""
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return {"commit": None, "dirty": None}
     try:
         commit = _git(here, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(here, "status", "--porcelain"))}
+        return {"commit": commit, "dirty": bool(_git(here, "status", "--porcelain", "--", ".", ":!leaderboard"))}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
 

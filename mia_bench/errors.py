@@ -1,5 +1,7 @@
 """Failures a person can mend, told apart from defects of ours."""
 
+from pydantic import ValidationError
+
 
 class RequestError(Exception):
     """The request cannot be carried out as written: one line naming the thing and its mend (exit status 2)."""
@@ -15,3 +17,10 @@ class BudgetExceededError(ComponentError):
 
 class AccessError(ComponentError):
     """An attack asked the oracle for something that its access, or the defense, does not grant."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong, ``key: message``; a mistyped key is named before the one that it leaves missing."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    where = ".".join(map(str, first["loc"])) or "it"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from .core.attack import Trials
 from .core.engine import Engine
 from .core.photos import Photos
-from .core.seeds import Streams, derive, generator
+from .core.seeds import Streams, derive, rng
 from .core.target import Enrolment, ModuleRecogniser, Recogniser, Target
 from .data import split as splits
+from .errors import RequestError
 from .files import write_atomic
 from .models import store, training
 from .models.nets import VAE, RecogniserNet
@@ -85,8 +86,8 @@ class Laboratory:
         encodings = self._once(("Q1 encodings", fold), lambda: self.generator(fold).encode(split.q1.images))
         z0 = []
         for identity, trial in named:
-            rng = generator(seed, fold, identity, trial, "z0")
-            chosen = torch.randperm(len(encodings), generator=rng)[: self.protocol.run.seed_photos]
+            draw = rng(seed, fold, identity, trial, "z0")
+            chosen = torch.randperm(len(encodings), generator=draw)[: self.protocol.run.seed_photos]
             z0.append(encodings[chosen.to(device)].mean(0))
         return Trials(
             labels=split.q2.labels_of(identities).repeat_interleave(each).to(device),
@@ -97,10 +98,10 @@ class Laboratory:
 
     def figures(self, fold: str) -> dict[Figure, float]:
         """What the fold's own networks measure on real photos: accuracies (0..1) and the VAE's pixel error."""
-        split, generator_ = self.split(fold), self.generator(fold)
+        split, vae = self.split(fold), self.generator(fold)
         target = ModuleRecogniser(self._trained("target", fold), self.engine)
         evaluator = self.evaluator(fold)
-        decoded = generator_.decode(generator_.encode(split.q1.images))
+        decoded = vae.decode(vae.encode(split.q1.images))
         error = (decoded - split.q1.images.to(decoded.device)).square().mean().sqrt()
         return {
             "target_top1": accuracy(Evaluator(target, split.q2.people), split.q2_test),
@@ -126,6 +127,8 @@ class Laboratory:
                 content = store.dump(self._trained(role, fold))
                 write_atomic(folder / weights_name(fold, role), content)
                 lines.append(f'{role} = "{hashlib.sha256(content).hexdigest()}"')
+            lines += ["", f"[pinned.recipe.{fold}]"]
+            lines += [f'{role} = "{self.recipe_sha256(role, fold)}"' for role in get_args(Role)]
             lines += [
                 "",
                 f"[pinned.figures.{fold}]",
@@ -154,9 +157,14 @@ class Laboratory:
         pinned = self.protocol.pinned
         net = self._network(role, fold)
         if pinned is not None:
+            if pinned.recipe[fold][role] != self.recipe_sha256(role, fold):
+                raise RequestError(
+                    f"protocol {self.protocol.name}: [pinned] {fold}-{role} was trained with another recipe, seed or "
+                    "photos; remove [pinned], or pin anew with 'mia-bench train --export'"
+                )
             file = Path(pinned.path) / weights_name(fold, role)
             return store.read_pinned(net, file, pinned.sha256[fold][role])
-        return store.cached(net, self._key(role, fold), lambda: self.train(role, fold))
+        return store.cached(net, self.recipe_sha256(role, fold), lambda: self.train(role, fold))
 
     def _network(self, role: Role, fold: str) -> nn.Module:
         image = self.protocol.data.image
@@ -169,7 +177,7 @@ class Laboratory:
         split = self.split(fold)
         return {"generator": split.q1, "target": split.q2, "evaluator": split.q3}[role]
 
-    def _key(self, role: Role, fold: str) -> str:
+    def recipe_sha256(self, role: Role, fold: str) -> str:
         """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them."""
         recipe: Recipe = getattr(self.protocol, role)
         photos = self._photos(role, fold)
@@ -196,6 +204,12 @@ def weights_name(fold: str, role: Role) -> str:
 
 
 def accuracy(evaluator: Evaluator, photos: Photos) -> float:
-    """Share of real photos whose person is put first."""
+    """Share of real photos whose person is put first, averaged within a person first."""
     names = [photos.people[label] for label in photos.labels.tolist()]
-    return round(float((evaluator.rank_of(photos.images, names) == 0).float().mean()), 4)
+    return round(mean_of_people(evaluator.rank_of(photos.images, names) == 0, photos), 4)
+
+
+def mean_of_people(hit: Tensor, photos: Photos) -> float:
+    """Share of hits (n,) bool among photos, averaged within a person first: who has 500 photos counts once."""
+    labels, hit = photos.labels, hit.cpu().float()
+    return round(float(torch.stack([hit[labels == label].mean() for label in torch.unique(labels)]).mean()), 6)

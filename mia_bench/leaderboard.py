@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from .core.access import Access
+from .access import Access
 from .errors import RequestError
 from .files import write_atomic
-from .record import Record, read_folder
+from .record import HEADLINE, Record, read_folder
 from .reporting.comparison import Group, groups, interval, percent, points
 
 
@@ -45,8 +45,8 @@ class Leaderboard:
         """Header and rows as text."""
         header = ["rank", "defense"]
         for attack in self.attacks:
-            header += [f"{attack}: R_eval top-1 [95% CI]", f"{attack}: median queries"]
-        header += ["vs none, points [95% CI]", "utility top-1"]
+            header += [f"{attack} top-1 [95% CI]", f"{attack} queries"]
+        header += ["vs none [95% CI]", "utility"]
         body = []
         for place, row in enumerate(self.rows, start=1):
             headline = row.headline
@@ -193,14 +193,15 @@ def update_readme(readme: Path, board: Leaderboard) -> None:
 def _notes(board: Leaderboard) -> str:
     done = [record for record in board.group.records if record.status == "ok"]
     lines = [
-        "Ranked by the black-box attack that does best against each defense, lowest first; a white-box "
-        "attacker holds the weights, so output-side defenses share that column. A difference whose interval includes 0 "
-        "is a tie."
+        "Top-1 is R_eval's on the reconstructions, queries the median a trial, vs none in points of top-1, paired by "
+        "identity; utility is the released top-1 on held-out photos. Ranked by the black-box attack that does best "
+        "against each defense, lowest first; a white-box attacker holds the weights, so output-side defenses share "
+        "that column. A difference whose interval includes 0 is a tie."
     ]
     if done and done[0].floor is not None and done[0].ceiling is not None:
         lines.append(
             f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on "
-            f"D(E(real photo)) and {percent(done[0].evaluators['reval'].real_top1)} on real photos."
+            f"D(E(real photo)) and {percent(done[0].evaluators[HEADLINE].real_top1)} on real photos."
         )
     for row in board.rows:
         if row.headline is None:

@@ -1,13 +1,14 @@
 """Protocols: frozen, versioned experiments as validated TOML."""
 
 import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import RequestError
+from .errors import RequestError, first_problem
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -149,6 +150,9 @@ class Pinned(Section):
     path: str
     """Folder of FOLD-ROLE.safetensors; relative to the protocol file."""
     sha256: dict[str, dict[Role, Sha256]]
+    recipe: dict[str, dict[Role, Sha256]]
+    """Hash of the recipe, seed and photos each was trained with (``Laboratory.recipe_sha256``): weights from another
+    split may have seen the photos that this one tests on."""
     figures: dict[str, dict[Figure, float]]
     tolerance: dict[Figure, Annotated[float, Field(ge=0)]]
     """How far each of a retraining's figures may be from these and still reproduce them."""
@@ -181,9 +185,11 @@ class Protocol(Section):
         if self.pinned:
             roles, figures = set(get_args(Role)), set(get_args(Figure))
             for fold in self.split.folds:
-                if set(self.pinned.sha256.get(fold, {})) != roles or set(self.pinned.figures.get(fold, {})) != figures:
+                hashes = (self.pinned.sha256.get(fold, {}), self.pinned.recipe.get(fold, {}))
+                if any(set(table) != roles for table in hashes) or set(self.pinned.figures.get(fold, {})) != figures:
                     raise ValueError(
-                        f"pinned needs sha256.{fold} for {sorted(roles)} and figures.{fold} for {sorted(figures)}"
+                        f"pinned needs sha256.{fold} and recipe.{fold} for {sorted(roles)}, "
+                        f"figures.{fold} for {sorted(figures)}"
                     )
             if set(self.pinned.tolerance) != figures:
                 raise ValueError(f"pinned.tolerance needs {sorted(figures)}")
@@ -221,11 +227,9 @@ def load(name_or_path: str) -> Protocol:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"protocol {path} is not TOML: {error}") from None
     try:
-        protocol = Protocol.model_validate(content)
+        protocol = Protocol.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise RequestError(f"protocol {path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise RequestError(f"protocol {path}: {first_problem(error)}") from None
     return _with_absolute_paths(protocol, path.parent)
 
 

@@ -1,15 +1,18 @@
 """The record of a cell: one validated JSON file from which every table, figure and leaderboard is drawn."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .core.access import Access
-from .errors import RequestError
+from .access import Access
+from .errors import RequestError, first_problem
 from .files import write_atomic
 
 SCHEMA = 1
+
+HEADLINE = "reval"
+"""The judge whose accuracy is the headline: the paper's R_eval."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -114,14 +117,28 @@ class Record(_Part):
     queries: Queries | None = None
     per_identity: list[IdentityRow] = []
     flags: list[str] = []
+    finished_at: str
+    """UTC, ISO 8601."""
     wall_s: float
     environment: dict[str, Any]
     """Versions, commit, device, engine setting, threads."""
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.status == "ok":
+            for name in ("attack_accuracy", "target_success", "floor", "ceiling", "utility", "queries"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"status is ok but {name} is missing")
+            if HEADLINE not in self.evaluators or not self.per_identity:
+                raise ValueError(f"status is ok but evaluators.{HEADLINE} or per_identity is missing")
+        return self
+
     @property
     def settings(self) -> tuple[object, ...]:
         """What two records must share for their figures to be compared."""
-        return (self.protocol.sha256, self.folds, self.target, self.seed, self.trials, self.identities, self.budget)
+        device = str(self.environment.get("device", "")).partition(":")[0]
+        run = (self.seed, self.trials, self.identities, self.budget, device)
+        return (self.protocol.sha256, self.folds, self.target, *run)
 
     def to_json(self) -> str:
         """As written to disk."""
@@ -135,17 +152,21 @@ def read(file: Path) -> Record:
     except OSError as error:
         raise RequestError(f"record {file}: {error.strerror or error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise RequestError(f"{file} is not a mia-bench record: {where}: {first['msg']}") from None
+        raise RequestError(f"{file} is not a mia-bench record: {first_problem(error)}") from None
 
 
 def read_folder(folder: Path) -> list[Record]:
-    """All records of a run's folder, by defense and attack; RequestError if there is none."""
+    """The records of a run's folder, by defense and attack; RequestError if there is none.
+
+    Of records that differ in nothing but the code that made them (a plugin was edited) only the newest counts.
+    """
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     if not files:
         raise RequestError(f"{folder} holds no records; give the folder that 'mia-bench run' wrote")
-    return sorted(map(read, files), key=lambda found: (found.defense, found.attack, found.cell_id))
+    newest: dict[tuple[object, ...], Record] = {}
+    for found in sorted(map(read, files), key=lambda found: (found.defense, found.attack, found.finished_at)):
+        newest[(*found.settings, found.defense, found.attack)] = found
+    return list(newest.values())
 
 
 def write(record: Record, folder: Path) -> None:

@@ -16,7 +16,7 @@ from .core.attack import Attack
 from .core.component import Component
 from .core.defense import Defense, Pipeline
 from .core.target import Target
-from .errors import RequestError
+from .errors import RequestError, first_problem
 
 KINDS: dict[str, type[Component]] = {"attack": Attack, "defense": Defense, "target": Target}
 """What can be plugged in, and the base class of each. The entry-point group is ``mia_bench.<kind>s``."""
@@ -98,10 +98,8 @@ class Registry:
         try:
             return entry.component(**_values(entry.component, given))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "parameters"
             known = ", ".join(entry.component.model_fields) or "none"
-            raise RequestError(f"{kind} {spec!r}: {where}: {first['msg']} (parameters: {known})") from None
+            raise RequestError(f"{kind} {spec!r}: {first_problem(error)} (parameters: {known})") from None
         except ValueError as error:
             raise RequestError(f"{kind} {spec!r}: {error}") from None
 
@@ -141,6 +139,8 @@ def _values(component: type[Component], given: str) -> dict[str, Any]:
 def _checked(kind: str, name: str, found: object) -> type[Component]:
     if not (inspect.isclass(found) and issubclass(found, KINDS[kind])):
         raise TypeError(f"{found!r} is not a subclass of mia_bench.{KINDS[kind].__name__}")
+    if inspect.isabstract(found):
+        raise TypeError(f"it does not define {', '.join(sorted(found.__abstractmethods__))}")
     if found.name != name:
         raise TypeError(f"it is registered as {name!r} but its class says name = {found.name!r}")
     return found
@@ -165,10 +165,14 @@ def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
         for value in vars(module).values()
         for kind, base in KINDS.items()
         if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module_name
+        if value.name or not inspect.isabstract(value)  # a nameless abstract class is a base for others
     ]
     if not found:
         raise RequestError(f"plugin {file}: defines no Attack, Defense or Target")
     for kind, component in found:
+        if inspect.isabstract(component):
+            missing = ", ".join(sorted(component.__abstractmethods__))
+            raise RequestError(f"plugin {file}: {component.__name__} does not define {missing}")
         if not component.name:
             raise RequestError(f'plugin {file}: {component.__name__} has no name; add a line: name = "my{kind}"')
     return found

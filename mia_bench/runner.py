@@ -5,10 +5,10 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from . import environment, record, scoring
-from .core.access import Access
+from .access import Access
 from .core.attack import Attack, checked
 from .core.component import Component
 from .core.defense import Pipeline
 from .core.engine import Engine
 from .core.oracle import Oracle
-from .core.seeds import generator
+from .core.seeds import rng
 from .core.target import Target
 from .errors import ComponentError, RequestError
 from .files import write_atomic
@@ -32,30 +32,42 @@ from .record import AttackAccuracy, EvaluatorAccuracy, IdentityRow, ProtocolId, 
 from .stats import mean_interval
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-HEADLINE = "reval"
-"""The judge whose accuracy is the headline: the paper's R_eval."""
+
+class Job(Protocol[T_co]):
+    """What an executor gives for a submitted cell; ``concurrent.futures.Future`` is one."""
+
+    def result(self) -> T_co:
+        """Wait for the answer, or raise what the call raised."""
+        ...
 
 
 class Executor(Protocol):
-    """Where cells run; anything of ``concurrent.futures``' kind fits."""
+    """Where cells run. All cells of a run are submitted, then awaited in order."""
 
-    def submit(self, call: Callable[..., T], /, *arguments: Any) -> "Future[T]":
+    def submit(self, call: Callable[..., T], /, *arguments: Any) -> Job[T]:
         """Arrange for call(*arguments) to run."""
         ...
 
 
-class InProcess:
-    """Runs each cell at once, here."""
+@dataclass(frozen=True)
+class Deferred(Generic[T]):
+    """A call made when its result is asked for."""
 
-    def submit(self, call: Callable[..., T], /, *arguments: Any) -> "Future[T]":
-        """call(*arguments), already finished."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(call(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+    call: Callable[[], T]
+
+    def result(self) -> T:
+        """The call's answer."""
+        return self.call()
+
+
+class InProcess:
+    """Runs each cell here, when its turn comes."""
+
+    def submit(self, call: Callable[..., T], /, *arguments: Any) -> Deferred[T]:
+        """call(*arguments), later."""
+        return Deferred(lambda: call(*arguments))
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,7 @@ class Cell:
             "specs": [s.target.spec, self.defense.spec, self.attack.spec],
             "parameters": self.parameters,
             "sources": [component.source_sha256 for component in components],
+            "target": s.target.fingerprint(s.folds),
             "run": [s.folds, s.identities, s.trials, s.budget, s.seed],
             "device": torch.device(s.device).type,
         }
@@ -155,15 +168,21 @@ def run(
     watcher: Watcher | None = None,
 ) -> Iterator[Record]:
     """The record of each cell in order; those already in ``out`` are not run again unless ``fresh``."""
-    executor, watcher = executor or InProcess(), watcher or Watcher()
-    worker = Worker(watcher)
-    for cell in cells:
-        existing = None if fresh else finished_record(cell, out)
-        if existing is not None:
-            watcher.cell_done(cell, existing, True)
-            yield existing
+    watcher = watcher or Watcher()
+    worker = Worker(watcher if executor is None else Watcher())  # progress cannot be watched from elsewhere
+    executor = executor or InProcess()
+    existing = [None if fresh else finished_record(cell, out) for cell in cells]
+    jobs = [
+        executor.submit(worker.execute, cell) if done is None else None
+        for cell, done in zip(cells, existing, strict=True)
+    ]
+    for cell, done, job in zip(cells, existing, jobs, strict=True):
+        if done is not None:
+            watcher.cell_done(cell, done, True)
+            yield done
+        if job is None:
             continue
-        outcome = executor.submit(worker.execute, cell).result()
+        outcome = job.result()
         if outcome.tensors:
             write_atomic(out / f"{cell.cell_id}.safetensors", outcome.tensors)
         record.write(outcome.result, out)  # last: the record says that the cell is done
@@ -186,6 +205,7 @@ class Worker:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._labs: dict[tuple[str, str], Laboratory] = {}
+        self._environments: dict[str, dict[str, Any]] = {}
 
     def execute(self, cell: Cell) -> Outcome:
         """One cell, whatever happens: an attack, defense or target that fails gives a record that says so."""
@@ -227,7 +247,8 @@ class Worker:
                 identities=s.identities,
                 budget=s.budget,
                 wall_s=round(time.perf_counter() - started, 3),
-                environment=environment.describe(lab.engine),
+                finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                environment=self._environments[s.device],
                 **results,
             ),
             tensors,
@@ -236,7 +257,9 @@ class Worker:
     def _laboratory(self, settings: Settings, on_training: OnTraining) -> Laboratory:
         key = (settings.protocol.sha256, settings.device)
         if key not in self._labs:
-            self._labs[key] = Laboratory(settings.protocol, Engine.on(settings.device), on_training)
+            engine = Engine.on(settings.device)
+            self._labs[key] = Laboratory(settings.protocol, engine, on_training)
+            self._environments[settings.device] = environment.describe(engine)  # before the run writes anything
         return self._labs[key]
 
     def _attack(self, cell: Cell, lab: Laboratory) -> tuple[dict[str, Any], bytes]:
@@ -259,14 +282,14 @@ class Worker:
                 access=cell.attack.access,
                 trials=len(trials),
                 budget=s.budget,
-                rng=generator(s.seed, fold, "defense"),
+                rng=rng(s.seed, fold, "defense"),
                 on_query=self._watcher.queried,
                 on_finish=self._watcher.finished,
             )
             answer = cell.attack.run(oracle, lab.generator(fold), trials)
             found = checked(answer, trials, s.protocol.data.image, cell.attack)
             rows += scoring.judge(lab, fold, identities, trials, target, found, oracle.ledger)
-            useful.append(scoring.utility(target, cell.defense, split.q2_test, generator(s.seed, fold, "utility")))
+            useful.append(scoring.utility(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
             per_trial.append(oracle.ledger.per_trial)
             for phase, count in oracle.ledger.by_phase.items():
                 by_phase[phase] = by_phase.get(phase, 0) + count
@@ -276,7 +299,7 @@ class Worker:
         real = float(np.mean([scoring.real_accuracy(lab, fold) for fold in s.folds]))
         return {
             "attack_accuracy": AttackAccuracy(top1=top1, top5=top5, ci95=mean_interval([row.top1 for row in rows])),
-            "evaluators": {HEADLINE: EvaluatorAccuracy(top1=top1, top5=top5, real_top1=round(real, 6))},
+            "evaluators": {record.HEADLINE: EvaluatorAccuracy(top1=top1, top5=top5, real_top1=round(real, 6))},
             "target_success": _mean(rows, "target_top1"),
             "floor": _mean(rows, "floor"),
             "ceiling": _mean(rows, "ceiling"),

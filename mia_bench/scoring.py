@@ -7,8 +7,9 @@ from .core.attack import Reconstructions, Trials
 from .core.defense import Pipeline
 from .core.oracle import Ledger
 from .core.photos import Photos
+from .core.scores import ranking
 from .core.target import Recogniser
-from .laboratory import Evaluator, Laboratory, accuracy
+from .laboratory import Evaluator, Laboratory, accuracy, mean_of_people
 from .record import IdentityRow
 
 
@@ -62,10 +63,10 @@ def _ceiling(lab: Laboratory, fold: str, evaluator: Evaluator, identity: str) ->
 def utility(target: Recogniser, defense: Pipeline, photos: Photos, rng: torch.Generator) -> tuple[float, float]:
     """Top-1 and top-5 of the *released* scores on held-out photos; a withheld score puts nobody anywhere."""
     released = defense.release(target.scores(photos.images), rng)
-    order = released.nan_to_num(nan=-1.0).sort(dim=1, descending=True, stable=True).indices[:, :5]
+    order = ranking(released)[:, :5]
     visible = ~released.gather(1, order).isnan()
     hit = (order == photos.labels.to(order.device).unsqueeze(1)) & visible
-    return _share(hit[:, 0]), _share(hit.any(1))
+    return mean_of_people(hit[:, 0], photos), mean_of_people(hit.any(1), photos)
 
 
 def real_accuracy(lab: Laboratory, fold: str) -> float:

@@ -1,5 +1,8 @@
 """A user's own weights for the protocol's R_tar network."""
 
+import hashlib
+from pathlib import Path
+
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -16,8 +19,20 @@ class CheckpointTarget(Target):
     access = Access.WHITE_BOX
     path: str
 
+    def fingerprint(self, folds: tuple[str, ...]) -> str:
+        digest = hashlib.sha256()
+        for fold in folds:
+            try:
+                digest.update(Path(self._file(fold)).read_bytes())
+            except OSError as error:
+                raise RequestError(f"target checkpoint: {self._file(fold)}: {error.strerror or error}") from error
+        return digest.hexdigest()
+
+    def _file(self, fold: str) -> str:
+        return f"{self.path}/{fold}.safetensors"
+
     def enrol(self, enrolment: Enrolment) -> Recogniser:
-        file = f"{self.path}/{enrolment.fold}.safetensors"
+        file = self._file(enrolment.fold)
         network = enrolment.network()
         try:
             network.load_state_dict(load_file(file))

@@ -66,7 +66,7 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_error(installed, tmp_pat
     listed = mia("list", PYTHONPATH=str(site), COLUMNS="400")
     assert listed.returncode == 0, listed.stderr
     assert "No module named 'there_is_no_such_module'" in listed.stdout
-    asked = mia("run", "-d", "sharpen2", "--out", tmp_path / "out", PYTHONPATH=str(site))
+    asked = mia("run", "-d", "sharpen:power=2", "--out", tmp_path / "out", PYTHONPATH=str(site))
     refused(asked, "sharpen", "does not load")
 
 
@@ -75,11 +75,16 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_error(installed, tmp_pat
     [
         ("def f(:", "SyntaxError"),
         ("x = 1", "defines no Attack, Defense or Target"),
-        ("from mia_bench import Defense\nclass D(Defense):\n    pass", "has no name"),
-        ("from mia_bench import Defense\nclass D(Defense):\n    name = 'topk'", "comes from both"),
+        ("IMPORT\nclass D(Defense):\n    def release(self, scores, rng): ...", "has no name"),
+        ("IMPORT\nclass D(Defense):\n    name = 'd'", "does not define release"),
+        (
+            "from mia_bench import Defense\nclass D(Defense):\n    name = 'topk'\n    def release(self, scores, rng): ...",
+            "comes from both",
+        ),
     ],
 )
 def test_a_wrong_plugin_file_is_one_line(tmp_path, code, words):
+    code = code.replace("IMPORT", "from mia_bench import Defense")
     (tmp_path / "mine.py").write_text(code)
     with pytest.raises(RequestError) as caught:
         Registry((tmp_path / "mine.py",))
@@ -135,8 +140,11 @@ def test_a_service_behind_a_function_can_be_the_target(tmp_path):
     assert white_box["status"] == "skipped"
     assert black_box["status"] == "ok"
     assert black_box["target"] == target
-    refused(mia("run", "--target", "function:ref=nowhere/f", *arguments), "cannot load 'nowhere/f'")
-    refused(mia("run", "--target", "checkpoint:path=nowhere", *arguments), "nowhere/A.safetensors")
+    for wrong, words in (
+        ("function:ref=nowhere/f", "cannot load 'nowhere/f'"),
+        ("checkpoint:path=nowhere", "nowhere/A"),
+    ):
+        refused(mia("run", "--target", wrong, *arguments), words)
 
 
 def test_a_users_own_checkpoint_can_be_the_target(lab, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,7 +33,7 @@ class Broken(Defense):
 
 def comparable(found):
     """A record without what may differ between two runs of one cell."""
-    return found.model_dump(exclude={"wall_s", "environment"})
+    return found.model_dump(exclude={"wall_s", "finished_at", "environment"})
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,8 @@ def test_a_half_written_file_is_never_taken_for_a_record(small, tmp_path):
         (["-d", "round-1"], ["round-1"]),
         (["-d", "noise-0.1"], ["noise-0.1"]),
         (["-d", "noisenan"], ["noisenan"]),
-        (["-a", "bx"], ["unknown attack 'bx'", "did you mean 'bb'"]),
+        (["-a", "bv"], ["unknown attack 'bv'", "did you mean 'bb'"]),
+        (["-a", "bb:M=8"], ["bb:M=8", "M >= 32"]),
         (["-a", "bb:M=none"], ["M"]),
         (["-a", "bb:sigma2=5"], ["sigma2"]),
         (["--target", "papre"], ["did you mean 'paper'"]),
@@ -230,6 +232,9 @@ def test_an_executor_gets_every_cell(tmp_path):
     cells = plan(Registry(), protocol.load("orl"), attacks=["wb"], folds=["A"], identities=1, trials=1, budget=5)
     list(execute(cells, tmp_path, executor=Watching()))
     assert submitted == cells
+    with ThreadPoolExecutor(1) as pool:
+        again = list(execute(cells, tmp_path / "pool", executor=pool))
+    assert [comparable(r) for r in again] == [comparable(r) for r in record.read_folder(tmp_path)]
 
 
 def test_evaluate_refuses_what_run_refuses(tmp_path):

@@ -37,4 +37,4 @@ def protocol(data: Path, out: Path | None, force: bool) -> None:
         raise RequestError(f"{file} is there already; name another with --out, or replace it with --force")
     write_atomic(file, proposal.toml.encode())
     click.echo(f"{file}: {proposal.summary}")
-    click.echo(f"next: mia-bench train --protocol {file} && mia-bench run --protocol {file} --defense topk5")
+    click.echo(f"next: mia-bench train --protocol {file} && mia-bench run --protocol {file} --defense topk{proposal.k}")

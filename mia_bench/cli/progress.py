@@ -71,7 +71,7 @@ class Bars(Watcher):
             self._trainings[what] = self._progress.add_task(f"training {what}", total=steps, unit="steps")
         self._progress.update(self._trainings[what], completed=step)
         if step == steps:
-            self._progress.remove_task(self._trainings[what])
+            self._progress.remove_task(self._trainings.pop(what))
 
 
 def _name(cell: Cell) -> str:

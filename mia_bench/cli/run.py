@@ -71,14 +71,17 @@ def run(
     """Attack a recogniser with and without defenses and print what each defense bought."""
     from rich.console import Console
 
-    from .. import api
     from .. import protocol as protocols
+
+    protocols.load(protocol)  # before torch, which is slow to import: a wrong protocol is told at once
+
+    from .. import api
     from ..registry import Registry
     from ..reporting import gallery
     from .output import print_json, stdout
     from .progress import Bars
 
-    loaded = protocols.load(protocol)
+    loaded = api.open_protocol(protocol)
     cells = api.plan(
         Registry(plugins),
         loaded,
@@ -95,13 +98,13 @@ def run(
     folder = out or api.default_out(loaded)
     with Bars(len(cells)) as bars:
         records = list(api.execute(cells, folder, fresh=not resume, watcher=bars))
-    picture = gallery.write(records, loaded, folder)
     if as_json:
         print_json(records)
     else:
         from ..reporting.terminal import print_records
 
         print_records(records, stdout())
+    picture = gallery.write(records, loaded, folder)
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     messages.print(f"records: {folder}" + (f"  gallery: {picture}" if picture else ""), markup=False)
     return 1 if any(record.status == "error" for record in records) else 0

@@ -28,15 +28,18 @@ def train(protocol: str, device: str, check: bool, export: Path | None) -> int:
     """Train what a protocol needs and is not there yet; print what the networks measure on real photos."""
     from rich.table import Table
 
-    from .. import api
     from .. import protocol as protocols
+
+    protocols.load(protocol)  # before torch, which is slow to import: a wrong protocol is told at once
+
+    from .. import api
     from ..core.engine import Engine
     from ..errors import RequestError
     from ..laboratory import Laboratory
     from .output import stdout
     from .progress import Bars
 
-    loaded = protocols.load(protocol)
+    loaded = api.open_protocol(protocol)
     if check and loaded.pinned is None:
         raise RequestError(f"protocol {loaded.name} has no pinned figures to check; run it without --check")
     with Bars(0) as bars:

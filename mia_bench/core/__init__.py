@@ -1,7 +1,7 @@
-"""The types that plugins are written against. Plugins import from here and from nowhere else in mia_bench."""
+"""The types that plugins are written against: all they need of mia_bench (``mia_bench`` itself gives the commonest)."""
 
+from ..access import Access
 from ..errors import AccessError, BudgetExceededError, ComponentError, RequestError
-from .access import Access
 from .attack import Attack, Reconstructions, Trials, scores_of
 from .component import Component
 from .defense import Defense, Pipeline
@@ -9,7 +9,7 @@ from .engine import Engine
 from .generator import Generator
 from .oracle import Ledger, Oracle
 from .photos import Photos
-from .scores import bounded, top_label
+from .scores import bounded, ranking, top_label
 from .seeds import Streams
 from .target import CallableRecogniser, Enrolment, ModuleRecogniser, Recogniser, Target
 
@@ -37,6 +37,7 @@ __all__ = [
     "Target",
     "Trials",
     "bounded",
+    "ranking",
     "scores_of",
     "top_label",
 ]

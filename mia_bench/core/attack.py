@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..access import Access
 from ..errors import ComponentError
-from .access import Access
 from .component import Component
 from .generator import Generator
 from .oracle import Oracle
@@ -50,6 +50,9 @@ class Attack(Component):
     """One way to reconstruct faces; subclasses give ``run`` and the access they need."""
 
     access: ClassVar[Access] = Access.SCORES
+
+    def check(self, latent: int) -> None:
+        """Raise ValueError, with the mend, if its parameters make no sense for a generator of this many dimensions."""
 
     @abstractmethod
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:

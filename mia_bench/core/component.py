@@ -26,16 +26,16 @@ class Component(BaseModel):
         """Canonical spec, e.g. ``topk:k=5``; two components with equal specs behave alike."""
         fields = type(self).model_fields
         shown = [
-            f"{key}={_written(value)}"
-            for key, value in self.parameters.items()
-            if fields[key].is_required() or value != fields[key].get_default()
+            f"{key}={_written(getattr(self, key))}"
+            for key, field in fields.items()
+            if field.is_required() or getattr(self, key) != field.get_default()
         ]
         return self.name + (":" + ",".join(shown) if shown else "")
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Every parameter with its value, as plain data."""
-        return {key: getattr(self, key) for key in type(self).model_fields}
+        """Every parameter with its value, as JSON has it."""
+        return self.model_dump(mode="json")
 
     @property
     def source_sha256(self) -> str:

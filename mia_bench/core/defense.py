@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..access import Access
 from ..errors import ComponentError
-from .access import Access
 from .component import Component
 
 
@@ -58,7 +58,7 @@ class Pipeline:
         """
         for stage in self.stages:
             try:
-                released = stage.release(scores, rng)
+                released = stage.release(scores.clone(), rng)
             except Exception as error:
                 raise ComponentError(f"defense {stage.spec} raised {type(error).__name__}: {error}") from error
             problem = _problem(scores, released, stage)
@@ -72,6 +72,8 @@ def _problem(given: Tensor, released: object, stage: Defense) -> str | None:
     """What is wrong with a stage's answer, or None."""
     if not isinstance(released, Tensor) or not released.is_floating_point():
         return f"returned {type(released).__name__}, not a float tensor of scores"
+    if released.dtype != given.dtype or released.device != given.device:
+        return f"returned {released.dtype} on {released.device} for {given.dtype} on {given.device}"
     if released.shape != given.shape:
         return f"returned shape {tuple(released.shape)} for scores of shape {tuple(given.shape)}"
     nan = released.isnan()

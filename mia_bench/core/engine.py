@@ -51,14 +51,12 @@ class Engine:
 
 
 def _fold_batch_norm(module: ModuleT) -> ModuleT:
-    """Fold each batch norm into the (transposed) convolution right before it, inside every nn.Sequential."""
+    """Fold each batch norm into the convolution right before it, inside every nn.Sequential."""
     previous: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if isinstance(module, nn.Sequential) and isinstance(child, nn.BatchNorm2d) and previous is not None:
-            convolution = previous[1]
-            if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d):
-                transposed = isinstance(convolution, nn.ConvTranspose2d)
-                setattr(module, previous[0], fuse_conv_bn_eval(convolution, child, transpose=transposed))
+            if isinstance(previous[1], nn.Conv2d):
+                setattr(module, previous[0], fuse_conv_bn_eval(previous[1], child))
                 setattr(module, name, nn.Identity())
         else:
             _fold_batch_norm(child)

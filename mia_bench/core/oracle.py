@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..access import Access
 from ..errors import AccessError, BudgetExceededError
-from .access import Access
 from .defense import Pipeline
 from .scores import top_label
 from .target import ModuleRecogniser, Recogniser

@@ -9,6 +9,11 @@ def top_label(scores: Tensor) -> Tensor:
     return scores.nan_to_num(nan=-1.0).argmax(1)
 
 
+def ranking(scores: Tensor) -> Tensor:
+    """Classes (batch, classes) int64 from the highest released score down, withheld ones last, lower classes first."""
+    return scores.nan_to_num(nan=-1.0).sort(dim=1, descending=True, stable=True).indices
+
+
 def bounded(scores: Tensor) -> Tensor:
     """Released scores with each withheld one replaced by the most it can have been: (batch, classes), no NaN.
 

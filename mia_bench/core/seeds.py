@@ -1,4 +1,7 @@
-"""Randomness derived by hashing, so that every defense meets the same trials and no draw depends on another's order."""
+"""Randomness derived by hashing: every defense meets the same trials, and no trial's draws depend on another's.
+
+The one exception is a defense's own noise: as a service answers callers as they come, it is drawn in that order.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ def derive(seed: int, *roles: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(seed: int, *roles: str | int) -> torch.Generator:
+def rng(seed: int, *roles: str | int) -> torch.Generator:
     """A CPU generator for (seed, roles...). Draws are made on the CPU so that every device sees the same numbers."""
     return torch.Generator().manual_seed(derive(seed, *roles))
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..access import Access
 from ..errors import ComponentError
-from .access import Access
 from .component import Component
 from .engine import Engine
 from .photos import Photos
@@ -45,7 +45,12 @@ class ModuleRecogniser(Recogniser):
 
 
 class CallableRecogniser(Recogniser):
-    """A function from images (B, 1, H, W) to scores (B, classes), such as a client of a running service."""
+    """A function from images (B, 1, H, W) to scores (B, classes), such as a client of a running service.
+
+    It is called with CPU tensors of at most ``MOST_IMAGES``.
+    """
+
+    MOST_IMAGES: ClassVar[int] = 256
 
     def __init__(self, function: Callable[[Tensor], Tensor], classes: int, engine: Engine) -> None:
         self._function = function
@@ -54,11 +59,14 @@ class CallableRecogniser(Recogniser):
 
     def scores(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            answer = self._engine.map(self._ask, images.detach())
-        return answer
+            pieces = torch.split(images.detach().cpu(), self.MOST_IMAGES)
+            return torch.cat([self._ask(piece) for piece in pieces]).to(self._engine.device)
 
     def _ask(self, images: Tensor) -> Tensor:
-        answer = torch.as_tensor(self._function(images), dtype=torch.float32, device=images.device)
+        try:
+            answer = torch.as_tensor(self._function(images), dtype=torch.float32, device="cpu")
+        except Exception as error:  # somebody else's code: whatever it raises is named
+            raise ComponentError(f"the target raised {type(error).__name__}: {error}") from error
         if answer.shape != (len(images), self._classes):
             raise ComponentError(
                 f"the target answered shape {tuple(answer.shape)} for {len(images)} images; "
@@ -88,6 +96,10 @@ class Target(Component):
 
     access: ClassVar[Access] = Access.SCORES
     """The most an attacker can be granted on it: ``WHITE_BOX`` only where ``enrol`` returns a ModuleRecogniser."""
+
+    def fingerprint(self, folds: tuple[str, ...]) -> str:
+        """Hash of what its parameters point to (files, say) and which decides its answers; '' where nothing does."""
+        return ""
 
     @abstractmethod
     def enrol(self, enrolment: Enrolment) -> Recogniser:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.photos import Photos
 from ..errors import RequestError
@@ -18,7 +18,10 @@ def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:
     height, width = data.image
     try:
         with Image.open(io.BytesIO(content)) as photo:
-            grey = photo.convert("L")
+            upright = ImageOps.exif_transpose(photo)
+            if upright.mode.startswith("I"):  # 16 bits: convert() would clip, not scale
+                upright = Image.fromarray((np.asarray(upright).clip(0, 65535) / 257).astype(np.uint8))
+            grey = upright.convert("L")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RequestError(f"photo {file} cannot be decoded: {error}") from None
     if data.crop is not None:

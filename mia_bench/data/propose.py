@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from ..errors import RequestError
 from . import readers
@@ -13,6 +12,9 @@ from . import readers
 PHOTOS_OF_EACH = (20, 16, 12, 10, 8, 6, 4)
 """Photos asked of an enrolled person, the most first: half train R_tar, half R_eval."""
 MOST_TARGETS = 50
+SEED_PHOTOS = 16
+"""The paper's; Q1 needs more than these, or all trials start alike."""
+LEAST_PUBLIC = SEED_PHOTOS + 1
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Proposal:
     name: str
     toml: str
     summary: str
+    k: int
+    """A top-k that makes sense for so few or so many targets."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,20 @@ class _Division:
     folds: tuple[str, ...]
     targets: int
     min_photos: int
+    enough: int
+    """Enrollable people that this layout asks for."""
+
+    @property
+    def q1_photos(self) -> int:
+        """Photos of each public person."""
+        return max(self.min_photos // 2, 10)
 
 
 def propose(root: Path) -> Proposal:
     """Look at the folder and divide its people; RequestError names the file or folder that stands in the way."""
     found = readers.folder(root)
-    counts = {person: len(files) for person, files in found.people.items()}
     _look_at_each(found)
+    counts = {person: len({readers.sha256_of(file) for file in files}) for person, files in found.people.items()}
     division = _divide(counts, root)
     enrollable = sum(count >= division.min_photos for count in counts.values())
     half = division.min_photos // 2
@@ -54,43 +65,55 @@ def propose(root: Path) -> Proposal:
         folds=", ".join(f'"{fold}"' for fold in division.folds),
         targets=division.targets,
         min_photos=division.min_photos,
-        q1_photos=max(half, 10),
+        q1_photos=division.q1_photos,
         half=half,
+        seed_photos=SEED_PHOTOS,
         steps=int(np.clip(30 * division.targets, 600, 3000)),
         generator_steps=int(np.clip(2 * len(counts), 1200, 4000)),
     )
-    return Proposal(name, toml, summary)
+    return Proposal(name, toml, summary, k=min(5, division.targets - 1))
 
 
 def _divide(counts: dict[str, int], root: Path) -> _Division:
-    """Two folds where most people can be enrolled (each is a target once), else one with the many-photo people."""
+    """The most photos of each enrolled person with which the people can be divided, in the first layout that fits:
+    two folds (each enrolled person is a target once) where most people can be enrolled, else one fold of those who can,
+    at most half of all people, so that Q1 keeps enough of them."""
     people = len(counts)
     for photos in PHOTOS_OF_EACH:
         able = sum(count >= photos for count in counts.values())
-        if able >= 4 and able >= 0.8 * people:
-            return _Division(("A", "B"), min(able // 2, MOST_TARGETS), photos)
-        if able >= 10 and people - able >= able:
-            return _Division(("A",), min(able, MOST_TARGETS), photos)
+        layouts = (
+            _Division(
+                ("A", "B"), min(able // 2, MOST_TARGETS), photos, enough=4 if able >= 0.8 * people else people + 1
+            ),
+            _Division(("A",), min(able, people // 2, MOST_TARGETS), photos, enough=5 if photos > 4 else 2),
+        )
+        for layout in layouts:
+            if able >= layout.enough and layout.targets >= 2 and _public_photos(counts, layout) >= LEAST_PUBLIC:
+                return layout
     least = PHOTOS_OF_EACH[-1]
     able = sum(count >= least for count in counts.values())
-    if able >= 2 and people - able >= 2:
-        return _Division(("A",), min(able, MOST_TARGETS), least)
-    if able >= 4:
-        return _Division(("A", "B"), min(able // 2, MOST_TARGETS), least)
     short = min(counts, key=lambda person: (counts[person], person))
     raise RequestError(
-        f"{root} has {people} people, {able} of them with at least {least} photos; a protocol needs 4 people with "
-        f"{least} photos (2 for R_tar, 2 for R_eval), or 2 and two others for Q1; {root / short} has {counts[short]}"
+        f"{root} has {people} people, {able} of them with at least {least} photos; a protocol needs 2 people with "
+        f"{least} photos (2 for R_tar, 2 for R_eval) and 2 others for Q1 who together have {LEAST_PUBLIC}; "
+        f"{root / short} has {counts[short]}"
     )
 
 
+def _public_photos(counts: dict[str, int], layout: _Division) -> int:
+    """The fewest photos that Q1 can be left with, whoever is drawn as a target."""
+    able = sorted((count for count in counts.values() if count >= layout.min_photos), reverse=True)
+    rest = [count for count in counts.values() if count < layout.min_photos] + able[layout.targets :]
+    return sum(min(count, layout.q1_photos) for count in rest) if len(rest) >= 2 else 0
+
+
 def _look_at_each(found: readers.Index) -> None:
-    """Every photo's header is readable, or RequestError names the file."""
+    """Every photo can be decoded, or RequestError names the file."""
     for files in found.people.values():
         for file in files:
             try:
                 with Image.open(file) as photo:
-                    photo.verify()
+                    photo.load()
             except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise RequestError(f"photo {file} cannot be decoded: {error}") from None
 
@@ -152,7 +175,7 @@ augment = {{ rotate = 0.15, scale = 0.1, shift = 0.1, contrast = 0.3 }}
 target = "paper"
 attacks = ["wb", "bb"]
 trials = 5                 # per identity
-seed_photos = 16           # Q1 photos whose mean encoding starts a trial
+seed_photos = {seed_photos}           # Q1 photos whose mean encoding starts a trial
 budget = 2500              # queries per trial
 seed = 0
 """

@@ -1,6 +1,7 @@
 """Where photos are found: who is there, with which files. Nothing is decoded yet."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -23,7 +24,7 @@ class Index:
         digest = hashlib.sha256()
         for person, photos in self.people.items():
             for photo in photos:
-                digest.update(f"{person}/{photo.name}\n{sha256_of(photo)}\n".encode())
+                digest.update(os.fsencode(f"{person}/{photo.name}\n{sha256_of(photo)}\n"))
         return digest.hexdigest()
 
 
@@ -37,8 +38,7 @@ def sha256_of(file: Path) -> str:
 
 def index(data: Data) -> Index:
     """The index that a protocol's ``[data]`` asks for; RequestError if there is none, or its hash differs."""
-    found = _orl() if data.reader == "orl" else folder(Path(data.path or "."))
-    return found
+    return _orl() if data.reader == "orl" else folder(Path(data.path or "."))
 
 
 def check_hash(found: Index, data: Data) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 
 from ..core.photos import Photos
-from ..core.seeds import generator
+from ..core.seeds import rng
 from ..errors import RequestError
 from ..protocol import Protocol
 from . import images, readers
@@ -58,8 +58,12 @@ def make(protocol: Protocol, fold: str) -> Split:
     enrolled = set(q2_people) | set(q3_people)
     q1_people = [person for person in shuffled if person not in enrolled]
     q1_people = sorted(q1_people[: rule.q1_people] if rule.q1_people else q1_people)
-    if len(q1_people) < 2:
-        raise RequestError(f"protocol {protocol.name}: fewer than 2 people are left for Q1; enrol fewer")
+    public = sum(min(len(found.people[person]), rule.q1_photos) for person in q1_people)
+    if len(q1_people) < 2 or public <= protocol.run.seed_photos:
+        raise RequestError(
+            f"protocol {protocol.name} leaves {len(q1_people)} people with {public} photos for Q1, the attacker's; it "
+            f"needs 2 people and more than run.seed_photos = {protocol.run.seed_photos} photos: enrol fewer people"
+        )
 
     photos = {person: _distinct(_shuffled(list(found.people[person]), rule.seed, person)) for person in enrolled}
     for person, files in photos.items():
@@ -87,7 +91,7 @@ def make(protocol: Protocol, fold: str) -> Split:
 
 
 def _shuffled(items: list[T], seed: int, role: str) -> list[T]:
-    order = torch.randperm(len(items), generator=generator(seed, "split", role))
+    order = torch.randperm(len(items), generator=rng(seed, "split", role))
     return [items[i] for i in order.tolist()]
 
 

@@ -34,7 +34,11 @@ def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
             f"pinned weights {file} have SHA-256 {found[:12]}..., the protocol names {sha256[:12]}...; "
             "bring back the published file, or pin your own with 'mia-bench train --export'"
         )
-    net.load_state_dict(load(content))
+    try:
+        net.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise RequestError(f"pinned weights {file} do not fit the protocol's network: {detail}") from None
     return net.eval()
 
 
@@ -47,7 +51,7 @@ def cached(net: ModuleT, key: str, train: Callable[[], ModuleT]) -> ModuleT:
     except FileNotFoundError:
         pass
     except (SafetensorError, RuntimeError, OSError):
-        file.unlink(missing_ok=True)  # a damaged cache entry is only worth its time
+        pass  # a damaged cache entry is only worth its time: trained again and replaced
     trained = train().cpu()
     write_atomic(file, dump(trained))
     return trained

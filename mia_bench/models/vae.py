@@ -24,4 +24,4 @@ class VAEGenerator:
     def encode(self, images: Tensor) -> Tensor:
         """Mean of q(z|x): (B, 1, H, W) -> (B, m)."""
         with torch.inference_mode():
-            return self._engine.map(lambda piece: self._encoder(piece)[0], images).clone()
+            return self._engine.map(lambda piece: self._encoder(piece)[0], images)

@@ -1,1 +1,1 @@
-"""Records to what people read: tables, galleries, the leaderboard."""
+"""Records to what people read: tables and galleries."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def write(records: Sequence[Record], protocol: Protocol, folder: Path) -> Path |
     done = [record for record in records if record.status == "ok" and (folder / _tensors(record)).exists()]
     if not done:
         return None
-    found = {record.cell_id: load((folder / _tensors(record)).read_bytes()) for record in done}
+    found = {record.cell_id: _load(folder / _tensors(record)) for record in done}
     rows: list[tuple[str, list[list[Tensor]]]] = []
     for fold in done[0].folds:
         split = splits.make(protocol, fold)
@@ -43,6 +44,13 @@ def write(records: Sequence[Record], protocol: Protocol, folder: Path) -> Path |
     file = folder / "gallery.png"
     write_atomic(file, _png(heads, rows, protocol.data.image))
     return file
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    try:
+        return load(file.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise RequestError(f"{file} cannot be read ({error}); run it again with --fresh") from None
 
 
 def _tensors(record: Record) -> str:

@@ -6,8 +6,8 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from ..core.access import Access
-from ..record import Record
+from ..access import Access
+from ..record import HEADLINE, Record
 from .comparison import Group, groups, interval, percent, points
 
 
@@ -56,7 +56,7 @@ def _reading(group: Group) -> list[str]:
         assert first.floor is not None and first.ceiling is not None
         lines.append(
             f"R_eval: {percent(first.floor)} on the seeds (floor), {percent(first.ceiling)} on D(E(real photo)), "
-            f"{percent(first.evaluators['reval'].real_top1)} on real photos."
+            f"{percent(first.evaluators[HEADLINE].real_top1)} on real photos."
         )
         if len(first.per_identity) < 5 or first.trials < 2:
             lines.append("Too few identities or trials to conclude anything: intervals need at least 5 and 2.")
