@@ -78,7 +78,7 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_error(installed, tmp_pat
         ("IMPORT\nclass D(Defense):\n    def release(self, scores, rng): ...", "has no name"),
         ("IMPORT\nclass D(Defense):\n    name = 'd'", "does not define release"),
         (
-            "from mia_bench import Defense\nclass D(Defense):\n    name = 'topk'\n    def release(self, scores, rng): ...",
+            "IMPORT\nclass D(Defense):\n    name = 'topk'\n    def release(self, scores, rng): ...",
             "comes from both",
         ),
     ],

@@ -13,25 +13,33 @@ from ..errors import RequestError
 from ..protocol import Data
 
 
-def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:
-    """Image (1, H, W) float32 in [0, 1]: grey, the protocol's box, centre-cropped to its aspect, resized."""
-    height, width = data.image
+def grey(content: bytes, file: Path) -> Image.Image:
+    """The photo upright and grey, 8 bits; RequestError naming the file if it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(content)) as photo:
             upright = ImageOps.exif_transpose(photo)
             if upright.mode.startswith("I"):  # 16 bits: convert() would clip, not scale
                 upright = Image.fromarray((np.asarray(upright).clip(0, 65535) / 257).astype(np.uint8))
-            grey = upright.convert("L")
+            return upright.convert("L")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RequestError(f"photo {file} cannot be decoded: {error}") from None
+        detail = "not an image" if isinstance(error, UnidentifiedImageError) else error
+        raise RequestError(f"photo {file} cannot be decoded: {detail}") from None
+
+
+def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:
+    """Image (1, H, W) float32 in [0, 1]: grey, the protocol's box, centre-cropped to its aspect, resized."""
+    height, width = data.image
+    picture = grey(content, file)
     if data.crop is not None:
-        if data.crop[2] > grey.width or data.crop[3] > grey.height:
-            raise RequestError(f"photo {file} is {grey.width}x{grey.height}, smaller than data.crop {list(data.crop)}")
-        grey = grey.crop(data.crop)
-    scale = min(grey.width / width, grey.height / height)
+        if data.crop[2] > picture.width or data.crop[3] > picture.height:
+            raise RequestError(
+                f"photo {file} is {picture.width}x{picture.height}, smaller than data.crop {list(data.crop)}"
+            )
+        picture = picture.crop(data.crop)
+    scale = min(picture.width / width, picture.height / height)
     kept_width, kept_height = width * scale, height * scale
-    left, top = (grey.width - kept_width) / 2, (grey.height - kept_height) / 2
-    resized = grey.resize(
+    left, top = (picture.width - kept_width) / 2, (picture.height - kept_height) / 2
+    resized = picture.resize(
         (width, height), Image.Resampling.LANCZOS, box=(left, top, left + kept_width, top + kept_height)
     )
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255).unsqueeze(0)

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RequestError
-from . import readers
+from . import images, readers
 
 PHOTOS_OF_EACH = (20, 16, 12, 10, 8, 6, 4)
 """Photos asked of an enrolled person, the most first: half train R_tar, half R_eval."""
 MOST_TARGETS = 50
 SEED_PHOTOS = 16
-"""The paper's; Q1 needs more than these, or all trials start alike."""
-LEAST_PUBLIC = SEED_PHOTOS + 1
+"""The paper's: a trial starts at their mean encoding. Few public photos leave half of them."""
+ENOUGH_PUBLIC, LEAST_PUBLIC = 2 * SEED_PHOTOS, 4
+"""Photos that Q1 should have, and must have."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,6 @@ class _Division:
     folds: tuple[str, ...]
     targets: int
     min_photos: int
-    enough: int
-    """Enrollable people that this layout asks for."""
 
     @property
     def q1_photos(self) -> int:
@@ -45,8 +44,7 @@ class _Division:
 def propose(root: Path) -> Proposal:
     """Look at the folder and divide its people; RequestError names the file or folder that stands in the way."""
     found = readers.folder(root)
-    _look_at_each(found)
-    counts = {person: len({readers.sha256_of(file) for file in files}) for person, files in found.people.items()}
+    counts = {person: _distinct_photos(files) for person, files in found.people.items()}
     division = _divide(counts, root)
     enrollable = sum(count >= division.min_photos for count in counts.values())
     half = division.min_photos // 2
@@ -67,7 +65,7 @@ def propose(root: Path) -> Proposal:
         min_photos=division.min_photos,
         q1_photos=division.q1_photos,
         half=half,
-        seed_photos=SEED_PHOTOS,
+        seed_photos=min(SEED_PHOTOS, _public_photos(counts, division) // 2),
         steps=int(np.clip(30 * division.targets, 600, 3000)),
         generator_steps=int(np.clip(2 * len(counts), 1200, 4000)),
     )
@@ -79,17 +77,15 @@ def _divide(counts: dict[str, int], root: Path) -> _Division:
     two folds (each enrolled person is a target once) where most people can be enrolled, else one fold of those who can,
     at most half of all people, so that Q1 keeps enough of them."""
     people = len(counts)
-    for photos in PHOTOS_OF_EACH:
-        able = sum(count >= photos for count in counts.values())
-        layouts = (
-            _Division(
-                ("A", "B"), min(able // 2, MOST_TARGETS), photos, enough=4 if able >= 0.8 * people else people + 1
-            ),
-            _Division(("A",), min(able, people // 2, MOST_TARGETS), photos, enough=5 if photos > 4 else 2),
-        )
-        for layout in layouts:
-            if able >= layout.enough and layout.targets >= 2 and _public_photos(counts, layout) >= LEAST_PUBLIC:
-                return layout
+    for public in (ENOUGH_PUBLIC, LEAST_PUBLIC):
+        for photos in PHOTOS_OF_EACH:
+            able = sum(count >= photos for count in counts.values())
+            two = _Division(("A", "B"), min(able // 2, MOST_TARGETS), photos)
+            one = _Division(("A",), min(able, people // 2, MOST_TARGETS), photos)
+            if two.targets >= 2 and able >= 0.8 * people and _public_photos(counts, two) >= public:
+                return two
+            if one.targets >= (5 if photos > PHOTOS_OF_EACH[-1] else 2) and _public_photos(counts, one) >= public:
+                return one
     least = PHOTOS_OF_EACH[-1]
     able = sum(count >= least for count in counts.values())
     short = min(counts, key=lambda person: (counts[person], person))
@@ -100,22 +96,18 @@ def _divide(counts: dict[str, int], root: Path) -> _Division:
     )
 
 
+def _distinct_photos(files: tuple[Path, ...]) -> int:
+    """How many different photos; each is decoded, so that what cannot be used is named now."""
+    for file in files:
+        images.grey(file.read_bytes(), file)
+    return len({readers.sha256_of(file) for file in files})
+
+
 def _public_photos(counts: dict[str, int], layout: _Division) -> int:
     """The fewest photos that Q1 can be left with, whoever is drawn as a target."""
     able = sorted((count for count in counts.values() if count >= layout.min_photos), reverse=True)
     rest = [count for count in counts.values() if count < layout.min_photos] + able[layout.targets :]
     return sum(min(count, layout.q1_photos) for count in rest) if len(rest) >= 2 else 0
-
-
-def _look_at_each(found: readers.Index) -> None:
-    """Every photo can be decoded, or RequestError names the file."""
-    for files in found.people.values():
-        for file in files:
-            try:
-                with Image.open(file) as photo:
-                    photo.load()
-            except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise RequestError(f"photo {file} cannot be decoded: {error}") from None
 
 
 _TEMPLATE = """\
@@ -175,7 +167,7 @@ augment = {{ rotate = 0.15, scale = 0.1, shift = 0.1, contrast = 0.3 }}
 target = "paper"
 attacks = ["wb", "bb"]
 trials = 5                 # per identity
-seed_photos = {seed_photos}           # Q1 photos whose mean encoding starts a trial
+seed_photos = {seed_photos}  # Q1 photos whose mean encoding starts a trial
 budget = 2500              # queries per trial
 seed = 0
 """
