@@ -7,14 +7,16 @@ import torch
 
 from . import protocol as protocols
 from . import runner
+from .cell import Cell, Settings
 from .data import readers
 from .errors import RequestError
+from .executor import Executor
 from .files import check_writable
 from .protocol import Protocol
 from .record import Record
 from .registry import Registry
 from .reporting import gallery
-from .runner import Cell, Executor, Settings, Watcher
+from .watcher import Watcher
 
 
 def open_protocol(name_or_path: str) -> Protocol:

@@ -1,5 +1,6 @@
 """Protocols: frozen, versioned experiments as validated TOML."""
 
+import difflib
 import hashlib
 import json
 import tomllib
@@ -217,9 +218,9 @@ def load(name_or_path: str) -> Protocol:
     else:
         path = Path(name_or_path)
         if path.suffix != ".toml" and not path.exists():
-            raise RequestError(
-                f"unknown protocol {name_or_path!r}; built in: {', '.join(built_in())}; or give a path to a .toml file"
-            )
+            close = difflib.get_close_matches(name_or_path, built_in(), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"built in: {', '.join(built_in())}"
+            raise RequestError(f"unknown protocol {name_or_path!r}; {hint}; or give the path of a .toml file")
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

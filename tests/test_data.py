@@ -1,12 +1,15 @@
 """Readers, decoding, splits, protocol files."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mia_bench import protocol
-from mia_bench.data import propose, readers
+from mia_bench.data import images, propose, readers
 from mia_bench.data import split as splits
 from mia_bench.errors import RequestError
+from mia_bench.laboratory import Laboratory
 
 from .helpers import face_folder, mia, refused
 
@@ -170,6 +173,44 @@ def test_a_wrong_protocol_file_names_the_key(tmp_path, old, new, words):
 def test_unknown_protocols(tmp_path):
     refused(mia("run", "--protocol", "olr"), "unknown protocol 'olr'", "orl")
     refused(mia("run", "--protocol", tmp_path / "none.toml"), "none.toml", "No such file")
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds", "targets", "min_photos"),
+    [
+        ([64] * 38, 2, 19, 20),  # many photos of everybody
+        ([30] * 100, 2, 50, 20),
+        ([10] * 1000, 2, 50, 10),
+        ([100] * 9 + [1] * 191, 1, 9, 20),  # few people with many photos
+        ([30] * 11 + [1] * 3, 1, 7, 20),  # so few others that some who could be enrolled stay public
+        ([5] * 31 + [1] * 9, 1, 20, 4),
+        ([4] * 4, 2, 2, 4),
+    ],
+)
+def test_the_proposed_division_fits_the_people(tmp_path, counts, folds, targets, min_photos):
+    people = {f"p{i}": count for i, count in enumerate(counts)}
+    division = propose._divide(people, tmp_path)
+    assert (len(division.folds), division.targets, division.min_photos) == (folds, targets, min_photos)
+    assert propose._public_photos(people, division) >= propose.LEAST_PUBLIC
+
+
+def test_16_bits_and_rotation_are_understood(tmp_path):
+    ramp = np.tile(np.linspace(0, 65535, 32), (32, 1)).astype(np.uint16)
+    deep, turned = tmp_path / "deep.png", tmp_path / "turned.jpg"
+    Image.fromarray(ramp).save(deep)
+    rotated = Image.Exif()
+    rotated[0x0112] = 3
+    Image.fromarray((ramp // 257).astype(np.uint8)).save(turned, exif=rotated, quality=95)
+    first, second = (np.asarray(images.grey(file.read_bytes(), file), dtype=int) for file in (deep, turned))
+    assert abs(first - (ramp // 257)).max() <= 1
+    assert abs(second - (ramp // 257)[:, ::-1]).max() <= 8
+
+
+def test_weights_pinned_for_another_split_are_refused(lab):
+    protocol_ = lab.protocol
+    other = protocol_.model_copy(update={"split": protocol_.split.model_copy(update={"seed": 7})})
+    with pytest.raises(RequestError, match="trained with another recipe, seed or photos"):
+        Laboratory(other, lab.engine).figures("A")
 
 
 def test_lfw(lfw):

@@ -131,6 +131,21 @@ class Silent(Defense):
         return torch.full_like(scores, torch.nan)
 
 
+class InPlace(Defense):
+    name = "inplace"
+
+    def release(self, scores, rng):
+        scores[scores < 0.1] = torch.nan
+        return scores
+
+
+def test_editing_the_scores_in_place_hides_nothing():
+    scores = random_scores(3, 5)
+    with pytest.raises(ComponentError, match="withholds = True"):
+        Pipeline((InPlace(),)).release(scores, rng())
+    assert not bool(scores.isnan().any())
+
+
 @pytest.mark.parametrize("how", ["shape", "raise", "type", "integers", "nan", "negative", "infinite", "above"])
 def test_a_broken_answer_is_refused_at_the_door(how):
     with pytest.raises(ComponentError, match="defense faulty:how="):

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import mia_bench
-from mia_bench import protocol, record, runner
+from mia_bench import protocol, record
 from mia_bench.api import execute, plan
 from mia_bench.errors import RequestError
+from mia_bench.executor import InProcess
 from mia_bench.registry import Registry
 
 from .helpers import mia, refused
@@ -160,6 +161,39 @@ def test_killed_and_started_again_gives_the_records_of_an_uninterrupted_run(smal
     assert list(map(comparable, record.read_folder(tmp_path))) == list(map(comparable, record.read_folder(whole)))
 
 
+def test_a_budget_below_one_estimate_is_spent_and_counted(tmp_path):
+    for budget, sent in ((1, 1), (64, 1), (66, 66), (150, 131)):
+        found = mia_bench.evaluate(attacks="bb", folds=["A"], identities=1, trials=2, budget=budget, out=tmp_path)[0]
+        assert found.status == "ok"
+        assert found.queries.median == sent
+
+
+def test_an_ok_record_without_results_is_refused(small, tmp_path):
+    _, records = small
+    (tmp_path / "x.json").write_text(json.dumps(records[0] | {"queries": None}))
+    refused(mia("show", tmp_path), "x.json", "queries is missing")
+
+
+def test_of_records_that_differ_in_code_alone_the_newest_counts(small, tmp_path):
+    _, records = small
+    old = records[0] | {"cell_id": "0" * 16, "finished_at": "2020-01-01T00:00:00+00:00"}
+    for found in (old, records[0]):
+        (tmp_path / f"{found['cell_id']}.json").write_text(json.dumps(found))
+    assert [r.cell_id for r in record.read_folder(tmp_path)] == [records[0]["cell_id"]]
+
+
+def test_records_of_other_photos_or_weights_are_not_reused(tmp_path, lab):
+    """The cell id covers what a path points to, not the path."""
+    registry = Registry()
+    for fold in "AB":
+        (tmp_path / f"{fold}.safetensors").write_bytes(b"one")
+    target = f"checkpoint:path={tmp_path}"
+    one = plan(registry, lab.protocol, target=target, attacks=["wb"])[0].cell_id
+    assert one == plan(registry, lab.protocol, target=target, attacks=["wb"])[0].cell_id
+    (tmp_path / "A.safetensors").write_bytes(b"two")
+    assert one != plan(registry, lab.protocol, target=target, attacks=["wb"])[0].cell_id
+
+
 def test_a_half_written_file_is_never_taken_for_a_record(small, tmp_path):
     _, records = small
     (tmp_path / f"{records[0]['cell_id']}.json").write_text('{"schema": 1, "cell_')
@@ -224,7 +258,7 @@ def test_weights_with_another_hash_are_refused(tmp_path):
 def test_an_executor_gets_every_cell(tmp_path):
     submitted = []
 
-    class Watching(runner.InProcess):
+    class Watching(InProcess):
         def submit(self, call, /, *arguments):
             submitted.append(arguments[0])
             return super().submit(call, *arguments)

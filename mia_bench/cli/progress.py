@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..cell import Cell
 from ..record import Record
-from ..runner import Cell, Watcher
+from ..watcher import Watcher
 
 
 class Bars(Watcher):

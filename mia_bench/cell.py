@@ -1,0 +1,75 @@
+"""A cell: one attack against one defense, as data. Its id is the hash of all that decides its outcome."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from . import record
+from .access import Access
+from .core.attack import Attack
+from .core.component import Component
+from .core.defense import Pipeline
+from .core.target import Target
+from .protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all cells of a run share."""
+
+    protocol: Protocol
+    target: Target
+    folds: tuple[str, ...]
+    identities: int
+    """Attacked in each fold: the first so many of its targets."""
+    trials: int
+    budget: int
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack against one defense under the run's settings, on every chosen fold."""
+
+    settings: Settings
+    defense: Pipeline
+    attack: Attack
+
+    @property
+    def cell_id(self) -> str:
+        """Content hash of all that decides the outcome."""
+        s = self.settings
+        components: list[Component] = [s.target, *self.defense.stages, self.attack]
+        content = {
+            "schema": record.SCHEMA,
+            "protocol": s.protocol.sha256,
+            "specs": [s.target.spec, self.defense.spec, self.attack.spec],
+            "parameters": self.parameters,
+            "sources": [component.source_sha256 for component in components],
+            "target": s.target.fingerprint(s.folds),
+            "run": [s.folds, s.identities, s.trials, s.budget, s.seed],
+            "device": s.device.partition(":")[0],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter in force, defaults included."""
+        return {
+            "target": self.settings.target.parameters,
+            "defense": [{"name": stage.name, **stage.parameters} for stage in self.defense.stages],
+            "attack": self.attack.parameters,
+        }
+
+    def mismatch(self) -> str:
+        """Why this pair makes no sense, or ''. Such a cell is recorded as skipped."""
+        needs, granted = self.attack.access, self.settings.target.access
+        if not granted.includes(needs):
+            return (
+                f"attack {self.attack.name} needs {needs} access; target {self.settings.target.name} grants {granted}"
+            )
+        if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
+            return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"
+        return ""

@@ -1,0 +1,157 @@
+"""Executes one cell: attack, judging, record."""
+
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from . import environment, record, scoring
+from .cell import Cell, Settings
+from .core.attack import checked
+from .core.engine import Engine
+from .core.oracle import Oracle
+from .core.seeds import rng
+from .errors import ComponentError, RequestError
+from .laboratory import Laboratory, OnTraining
+from .record import AttackAccuracy, EvaluatorAccuracy, IdentityRow, ProtocolId, Queries, Record, Utility
+from .stats import mean_interval
+from .watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cell sends back to whoever drives the run: no shared file system is assumed."""
+
+    result: Record
+    tensors: bytes
+    """Reconstructions as safetensors; empty where there are none."""
+
+
+class Worker:
+    """Executes cells, keeping the laboratory of a protocol between them."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._labs: dict[tuple[str, str], Laboratory] = {}
+        self._environments: dict[str, dict[str, Any]] = {}
+
+    def execute(self, cell: Cell) -> Outcome:
+        """One cell, whatever happens: an attack, defense or target that fails gives a record that says so."""
+        started = time.perf_counter()
+        lab = self._laboratory(cell.settings, self._watcher.training)
+        results: dict[str, Any] = {}
+        tensors = b""
+        reason = cell.mismatch()
+        status = "skipped" if reason else "ok"
+        if not reason:
+            try:
+                results, tensors = self._attack(cell, lab)
+            except RequestError:
+                raise
+            except ComponentError as error:
+                status, reason = "error", str(error)
+            except Exception as error:  # a plugin may fail in any way; the other cells go on
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                status = "error"
+                reason = (
+                    f"attack {cell.attack.spec} against {cell.defense.spec}: {type(error).__name__}: {error} "
+                    f"({Path(where.filename).name}:{where.lineno})"
+                )
+        s = cell.settings
+        return Outcome(
+            Record(
+                cell_id=cell.cell_id,
+                status=status,  # type: ignore[arg-type]
+                reason=" ".join(reason.split()),
+                protocol=ProtocolId(name=s.protocol.name, version=s.protocol.version, sha256=s.protocol.sha256),
+                folds=s.folds,
+                target=s.target.spec,
+                defense=cell.defense.spec,
+                attack=cell.attack.spec,
+                parameters=cell.parameters,
+                access=cell.attack.access,
+                seed=s.seed,
+                trials=s.trials,
+                identities=s.identities,
+                budget=s.budget,
+                wall_s=round(time.perf_counter() - started, 3),
+                finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                environment=self._environments[s.device],
+                **results,
+            ),
+            tensors,
+        )
+
+    def _laboratory(self, settings: Settings, on_training: OnTraining) -> Laboratory:
+        key = (settings.protocol.sha256, settings.device)
+        if key not in self._labs:
+            engine = Engine.on(settings.device)
+            self._labs[key] = Laboratory(settings.protocol, engine, on_training)
+            self._environments[settings.device] = environment.describe(engine)  # before the run writes anything
+        return self._labs[key]
+
+    def _attack(self, cell: Cell, lab: Laboratory) -> tuple[dict[str, Any], bytes]:
+        """Result fields of the record, and the reconstructions."""
+        s = cell.settings
+        self._watcher.cell_started(cell, len(s.folds) * s.identities * s.trials)
+        rows: list[IdentityRow] = []
+        per_trial: list[Tensor] = []
+        by_phase: dict[str, int] = {}
+        tensors: dict[str, Tensor] = {}
+        useful: list[tuple[float, float]] = []
+        for fold in s.folds:
+            split = lab.split(fold)
+            identities = split.targets[: s.identities]
+            trials = lab.trials(fold, identities, s.trials, s.seed)
+            target = lab.target(fold, s.target)
+            oracle = Oracle(
+                target,
+                cell.defense,
+                access=cell.attack.access,
+                trials=len(trials),
+                budget=s.budget,
+                rng=rng(s.seed, fold, "defense"),
+                on_query=self._watcher.queried,
+                on_finish=self._watcher.finished,
+            )
+            answer = cell.attack.run(oracle, lab.generator(fold), trials)
+            found = checked(answer, trials, s.protocol.data.image, cell.attack)
+            rows += scoring.judge(lab, fold, identities, trials, target, found, oracle.ledger)
+            useful.append(scoring.utility(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
+            per_trial.append(oracle.ledger.per_trial)
+            for phase, count in oracle.ledger.by_phase.items():
+                by_phase[phase] = by_phase.get(phase, 0) + count
+            tensors[f"{fold}.images"] = found.images.cpu().contiguous()
+        queries = torch.cat(per_trial).double()
+        top1, top5 = _mean(rows, "top1"), _mean(rows, "top5")
+        real = float(np.mean([scoring.real_accuracy(lab, fold) for fold in s.folds]))
+        return {
+            "attack_accuracy": AttackAccuracy(top1=top1, top5=top5, ci95=mean_interval([row.top1 for row in rows])),
+            "evaluators": {record.HEADLINE: EvaluatorAccuracy(top1=top1, top5=top5, real_top1=round(real, 6))},
+            "target_success": _mean(rows, "target_top1"),
+            "floor": _mean(rows, "floor"),
+            "ceiling": _mean(rows, "ceiling"),
+            "utility": Utility(
+                top1=round(float(np.mean([u[0] for u in useful])), 6),
+                top5=round(float(np.mean([u[1] for u in useful])), 6),
+            ),
+            "queries": Queries(
+                mean=round(float(queries.mean()), 3),
+                median=float(queries.quantile(0.5)),
+                total=int(queries.sum()),
+                budget=s.budget,
+                by_phase=by_phase,
+            ),
+            "per_identity": rows,
+        }, save(tensors)
+
+
+def _mean(rows: list[IdentityRow], field: str) -> float:
+    return round(float(np.mean([getattr(row, field) for row in rows])), 6)
