@@ -209,7 +209,7 @@ def test_a_half_written_file_is_never_taken_for_a_record(small, tmp_path):
         (["-d", "round-1"], ["round-1"]),
         (["-d", "noise-0.1"], ["noise-0.1"]),
         (["-d", "noisenan"], ["noisenan"]),
-        (["-a", "bv"], ["unknown attack 'bv'", "did you mean 'bb'"]),
+        (["-a", "bbb"], ["unknown attack 'bbb'", "did you mean 'bb'"]),
         (["-a", "bb:M=8"], ["bb:M=8", "M >= 32"]),
         (["-a", "bb:M=none"], ["M"]),
         (["-a", "bb:sigma2=5"], ["sigma2"]),
