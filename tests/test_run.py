@@ -105,6 +105,8 @@ def test_finished_cells_are_not_run_again(small):
     assert len(before) == len(records)
     assert "topk:k=5" in result.stdout
     assert "R_eval" in result.stdout
+    assert "Too few identities" in result.stdout
+    assert "topk:k=5: bb" not in result.stdout, "no verdict from four identities"
 
 
 def test_show_prints_the_table_again(small):

@@ -23,6 +23,12 @@ class Group:
             f"x {first.trials} trials, at most {first.budget:,} queries each, seed {first.seed}"
         )
 
+    @property
+    def conclusive(self) -> bool:
+        """Enough identities and trials for an interval to mean something."""
+        first = self.records[0]
+        return first.identities * len(first.folds) >= 5 and first.trials >= 2
+
     def reference(self, record: Record) -> Record | None:
         """The undefended record of the same attack."""
         for other in self.records:

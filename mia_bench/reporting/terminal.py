@@ -58,12 +58,12 @@ def _reading(group: Group) -> list[str]:
             f"R_eval: {percent(first.floor)} on the seeds (floor), {percent(first.ceiling)} on D(E(real photo)), "
             f"{percent(first.evaluators[HEADLINE].real_top1)} on real photos."
         )
-        if len(first.per_identity) < 5 or first.trials < 2:
-            lines.append("Too few identities or trials to conclude anything: intervals need at least 5 and 2.")
+        if not group.conclusive:
+            lines.append("Too few identities or trials to conclude anything: it takes at least 5 and 2.")
     for record in group.records:
         if record.status != "ok":
             lines.append(escape(f"{record.defense}, {record.attack}: {record.status}: {record.reason}"))
-        elif record.access is not Access.WHITE_BOX and (difference := group.difference(record)):
+        elif record.access is not Access.WHITE_BOX and group.conclusive and (difference := group.difference(record)):
             lines.append(escape(f"{record.defense}: {record.attack} {_verdict(difference)}."))
     if any(record.access is Access.WHITE_BOX and record.status == "ok" for record in group.records):
         lines.append("White-box attackers hold the weights: a defense of the outputs does not concern them.")
@@ -76,4 +76,4 @@ def _verdict(difference: tuple[float, float, float]) -> str:
         return f"loses {-100 * mean:.1f} points of R_eval accuracy"
     if low > 0:
         return f"gains {100 * mean:.1f} points of R_eval accuracy"
-    return "does as well as without defense, as far as this run can show"
+    return "does no better or worse that this run can show"
