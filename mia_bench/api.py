@@ -1,6 +1,6 @@
 """What ``mia-bench run`` does, for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -61,18 +61,12 @@ def plan(
     pipelines = {}
     for spec in ("none", *defenses):
         pipeline = registry.defense(spec)
-        try:
-            pipeline.check(protocol.split.target_classes)
-        except ValueError as error:
-            raise RequestError(f"defense {spec!r}: {error}") from None
+        _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
     chosen = {}
     for spec in attacks or protocol.run.attacks:
         attack = registry.attack(spec)
-        try:
-            attack.check(protocol.generator.latent)
-        except ValueError as error:
-            raise RequestError(f"attack {spec!r}: {error}") from None
+        _accept(f"attack {spec!r}", attack.check, protocol.generator.latent)
         chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 
@@ -135,6 +129,16 @@ def evaluate(
 def default_out(protocol: Protocol) -> Path:
     """Where a protocol's records go unless told otherwise."""
     return Path("runs") / protocol.name
+
+
+def _accept(what: str, check: Callable[[int], None], size: int) -> None:
+    """A component's own check of its parameters, its refusal as a RequestError."""
+    try:
+        check(size)
+    except ValueError as error:
+        raise RequestError(f"{what}: {error}") from None
+    except Exception as error:  # a plugin's check may fail in any way: whatever it raises is the answer
+        raise RequestError(f"{what}: its check raised {type(error).__name__}: {error}") from error
 
 
 def _check_request(

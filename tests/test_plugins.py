@@ -37,6 +37,13 @@ def test_the_readmes_defense_runs_as_written(tmp_path):
     assert records[1].defense == name
 
 
+def test_a_plugin_whose_check_fails_is_refused_by_name(tmp_path):
+    checks = "    def check(self, classes):\n        return 1 / 0\n"
+    (tmp_path / "mine.py").write_text(readme_example() + "\n" + checks)
+    with pytest.raises(RequestError, match="'sharpen': its check raised ZeroDivisionError"):
+        mia_bench.evaluate("sharpen", plugins=[tmp_path / "mine.py"], out=tmp_path / "out", **SMALL)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The example package installed into a folder of its own, as pip would."""
