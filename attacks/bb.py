@@ -10,23 +10,23 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, bounded, scores_of
+from mia_bench.core import (
+    Access,
+    Attack,
+    Generator,
+    Oracle,
+    Reconstructions,
+    Trials,
+    bounded,
+    criterion,
+    gradient,
+    scores_of,
+)
 
 from ._descent import alpha
 
-
-def gradient(E: Tensor, s: Tensor) -> Tensor:
-    """g = (E^T E)^-1 E^T s (Eq. 14), least squares for E g = s: (trials, M, m), (trials, M) -> (trials, m)."""
-    # "gels" (QR): torch's default on CPUs gives unequal answers to equal inputs in the last digits
-    g: Tensor = torch.linalg.lstsq(E, s.unsqueeze(-1), driver="gels").solution.squeeze(-1)
-    return g
-
-
-def criterion(E: Tensor, s: Tensor, g: Tensor) -> Tensor:
-    """C = ||s - E g||^2 / (s^T s) in [0, 1] (Eq. 16 and 17), (trials,); 1 where s = 0 and nothing was learnt."""
-    residual = s - (E @ g.unsqueeze(-1)).squeeze(-1)
-    total = (s * s).sum(1)
-    return torch.where(total > 0, (residual * residual).sum(1) / total, torch.ones_like(total)).clamp(max=1)
+MOST_NUMBERS = 2**25
+"""In E at a time: 128 MiB. In pixel space a single trial's E has a million."""
 
 
 class BlackBox(Attack):
@@ -70,20 +70,24 @@ class BlackBox(Attack):
         converged = torch.zeros(len(trials), dtype=torch.bool)
         active = torch.arange(len(trials))
 
-        def loss(points: Tensor, phase: str) -> Tensor:
-            """L at points (active, n, m) -> (active, n): -log of the target class's score (Eq. 2-4)."""
+        def loss(points: Tensor, of: Tensor, phase: str) -> Tensor:
+            """L at points (of, n, m), n for each of these trials -> (of, n): -log of the class's score (Eq. 2-4)."""
             n = points.shape[1]
-            owner = active.repeat_interleave(n)
+            owner = of.repeat_interleave(n)
             y = bounded(scores_of(oracle, generator, points.flatten(0, 1), owner, phase))
             y_n = y.gather(1, trials.labels[owner].unsqueeze(1))
             return -y_n.clamp(min=self.floor).log().view(-1, n)
 
         def estimate(L: Tensor, variance: Tensor, phase: str) -> tuple[Tensor, Tensor]:
             """g (active, m) and C (active,) from perturbations of variance (active,) (Eq. 10-17)."""
-            E = trials.streams.randn(active, self.M, generator.latent) * variance.sqrt()[:, None, None]
-            s = loss(z[active].unsqueeze(1) + E, phase) - L.unsqueeze(1)
-            g = gradient(E, s)
-            return g, criterion(E, s, g)
+            some = max(1, MOST_NUMBERS // (self.M * generator.latent))
+            found = []
+            for of, L_of, v in zip(*(torch.split(part, some) for part in (active, L, variance)), strict=True):
+                E = trials.streams.randn(of, self.M, generator.latent) * v.sqrt()[:, None, None]
+                s = loss(z[of].unsqueeze(1) + E, of, phase) - L_of.unsqueeze(1)
+                g = gradient(E, s)
+                found.append((g, criterion(E, s, g)))
+            return torch.cat([g for g, _ in found]), torch.cat([C for _, C in found])
 
         with torch.inference_mode():
             step = 0
@@ -91,7 +95,7 @@ class BlackBox(Attack):
                 left = int(oracle.remaining()[active].min())  # alike for all: each has taken every step so far
                 if left < 1:
                     break
-                L = loss(z[active].unsqueeze(1), "search").squeeze(1)
+                L = loss(z[active].unsqueeze(1), active, "search").squeeze(1)
                 reached = ((-L).exp() > self.stop).cpu()
                 converged[active[reached]] = True
                 oracle.finish(active[reached])

@@ -19,14 +19,16 @@ from .reporting import gallery
 from .watcher import Watcher
 
 
-def open_protocol(name_or_path: str) -> Protocol:
+def open_protocol(name_or_path: str, data: str | Path | None = None) -> Protocol:
     """A protocol tied to its photos: where its file names no hash of them, that of the photos found now is filled in,
-    so that records of other photos are never taken for this experiment's."""
-    protocol = protocols.load(name_or_path)
+    so that records of other photos are never taken for this experiment's. ``data`` is where they are, for a protocol
+    that does not say."""
+    protocol = protocols.load(name_or_path, Path(data) if data else None)
+    found = readers.index(protocol)
     if protocol.data.sha256 is not None:
         return protocol
-    data = protocol.data.model_copy(update={"sha256": readers.index(protocol.data).sha256()})
-    return protocol.model_copy(update={"data": data})
+    section = protocol.data.model_copy(update={"sha256": found.sha256()})
+    return protocol.model_copy(update={"data": section})
 
 
 def plan(
@@ -36,6 +38,7 @@ def plan(
     defenses: Sequence[str] = (),
     attacks: Sequence[str] = (),
     target: str | None = None,
+    generator: str | None = None,
     folds: Sequence[str] = (),
     identities: int | None = None,
     trials: int | None = None,
@@ -47,10 +50,11 @@ def plan(
 
     Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
     """
-    _check_request(protocol, folds, identities, trials, budget, seed)
+    _check_request(protocol, generator, folds, identities, trials, budget, seed)
     settings = Settings(
         protocol=protocol,
         target=registry.target(target or protocol.run.target),
+        generator=generator or protocol.run.generator,
         folds=tuple(fold for fold in protocol.split.folds if not folds or fold in folds),
         identities=identities or protocol.split.targets,
         trials=trials or protocol.run.trials,
@@ -66,7 +70,7 @@ def plan(
     chosen = {}
     for spec in attacks or protocol.run.attacks:
         attack = registry.attack(spec)
-        _accept(f"attack {spec!r}", attack.check, protocol.generator.latent)
+        _accept(f"attack {spec!r}", attack.check, protocol.generators[settings.generator].latent)
         chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 
@@ -88,8 +92,10 @@ def evaluate(
     defense: str | Sequence[str] = (),
     *,
     protocol: str = "orl",
+    data: str | Path | None = None,
     attacks: str | Sequence[str] = (),
     target: str | None = None,
+    generator: str | None = None,
     folds: Sequence[str] = (),
     identities: int | None = None,
     trials: int | None = None,
@@ -103,16 +109,20 @@ def evaluate(
 ) -> list[Record]:
     """Attack a target with and without defenses and return the records, as ``mia-bench run`` does.
 
-    ``defense`` is one spec such as ``"topk5+round2"`` or several; ``out`` is the folder of records (``runs/PROTOCOL``).
+    ``defense`` is one spec such as ``"topk5+round2"`` or several; ``data`` the folder of photos of a protocol that does
+    not say where they are; ``generator`` the attacker's D by its name in the protocol; ``out`` the folder of records
+    (``runs/PROTOCOL``).
+
     Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
     """
-    loaded = open_protocol(protocol)
+    loaded = open_protocol(protocol, data)
     cells = plan(
         Registry(tuple(map(Path, plugins))),
         loaded,
         defenses=[defense] if isinstance(defense, str) else defense,
         attacks=[attacks] if isinstance(attacks, str) else attacks,
         target=target,
+        generator=generator,
         folds=folds,
         identities=identities,
         trials=trials,
@@ -143,12 +153,16 @@ def _accept(what: str, check: Callable[[int], None], size: int) -> None:
 
 def _check_request(
     protocol: Protocol,
+    generator: str | None,
     folds: Sequence[str],
     identities: int | None,
     trials: int | None,
     budget: int | None,
     seed: int | None,
 ) -> None:
+    if generator is not None and generator not in protocol.generators:
+        known = ", ".join(protocol.generators)
+        raise RequestError(f"protocol {protocol.name} has no generator {generator!r}; it has {known}")
     for fold in folds:
         if fold not in protocol.split.folds:
             known = ", ".join(protocol.split.folds)

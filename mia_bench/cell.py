@@ -20,6 +20,8 @@ class Settings:
 
     protocol: Protocol
     target: Target
+    generator: str
+    """The attacker's D, by its name in the protocol."""
     folds: tuple[str, ...]
     identities: int
     """Attacked in each fold: the first so many of its targets."""
@@ -49,7 +51,7 @@ class Cell:
             "parameters": self.parameters,
             "sources": [component.source_sha256 for component in components],
             "target": s.target.fingerprint(s.folds),
-            "run": [s.folds, s.identities, s.trials, s.budget, s.seed],
+            "run": [s.generator, s.folds, s.identities, s.trials, s.budget, s.seed],
             "device": s.device.partition(":")[0],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -70,6 +72,8 @@ class Cell:
             return (
                 f"attack {self.attack.name} needs {needs} access; target {self.settings.target.name} grants {granted}"
             )
+        if self.attack.adversarial and self.settings.protocol.generators[self.settings.generator].kind != "gan":
+            return f"attack {self.attack.name} needs a GAN; generator {self.settings.generator} is none (--generator)"
         if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
             return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"
         return ""

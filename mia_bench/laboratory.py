@@ -5,23 +5,23 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .core.attack import Trials
 from .core.engine import Engine
+from .core.generator import Generator
 from .core.photos import Photos
 from .core.seeds import Streams, derive, rng
 from .core.target import Enrolment, ModuleRecogniser, Recogniser, Target
 from .data import split as splits
 from .errors import RequestError
 from .files import write_atomic
-from .models import store, training
-from .models.nets import VAE, RecogniserNet
-from .models.vae import VAEGenerator
-from .protocol import Figure, Protocol, Recipe, Role
+from .models import generators, store, training
+from .models.nets import RecogniserNet
+from .protocol import Protocol
 
 T = TypeVar("T")
 
@@ -56,9 +56,12 @@ class Laboratory:
         """The photos of one fold."""
         return self._once(("split", fold), lambda: splits.make(self.protocol, fold))
 
-    def generator(self, fold: str) -> VAEGenerator:
-        """The attacker's D, trained on Q1."""
-        return self._once(("generator", fold), lambda: VAEGenerator(self._trained("generator", fold), self.engine))  # type: ignore[arg-type]
+    def generator(self, fold: str, name: str) -> Generator:
+        """One of the protocol's generators, the attacker's D, trained on Q1."""
+        recipe = self.protocol.generators[name]
+        return self._once(
+            ("generator", fold, name), lambda: generators.ready(self._trained(name, fold), recipe, self.engine)
+        )
 
     def target(self, fold: str, target: Target) -> Recogniser:
         """R_tar as a target plugin makes it."""
@@ -79,11 +82,13 @@ class Laboratory:
             lambda: Evaluator(ModuleRecogniser(self._trained("evaluator", fold), self.engine), people),
         )
 
-    def trials(self, fold: str, identities: tuple[str, ...], each: int, seed: int) -> Trials:
+    def trials(self, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int) -> Trials:
         """``each`` trials of every identity. What a trial draws depends on (seed, fold, identity, trial) alone."""
         split, device = self.split(fold), self.engine.device
         named = [(identity, trial) for identity in identities for trial in range(each)]
-        encodings = self._once(("Q1 encodings", fold), lambda: self.generator(fold).encode(split.q1.images))
+        encodings = self._once(
+            ("Q1 encodings", fold, generator), lambda: self.generator(fold, generator).encode(split.q1.images)
+        )
         z0 = []
         for identity, trial in named:
             draw = rng(seed, fold, identity, trial, "z0")
@@ -93,42 +98,45 @@ class Laboratory:
             labels=split.q2.labels_of(identities).repeat_interleave(each).to(device),
             z0=torch.stack(z0),
             public=split.q1,
+            replicate=torch.tensor([trial for _, trial in named]),
             streams=Streams([derive(seed, fold, identity, trial, "attack") for identity, trial in named], device),
         )
 
-    def figures(self, fold: str) -> dict[Figure, float]:
-        """What the fold's own networks measure on real photos: accuracies (0..1) and the VAE's pixel error."""
-        split, vae = self.split(fold), self.generator(fold)
+    def figures(self, fold: str) -> dict[str, float]:
+        """What the fold's own networks measure on real photos (``Protocol.figures``)."""
+        split = self.split(fold)
         target = ModuleRecogniser(self._trained("target", fold), self.engine)
-        evaluator = self.evaluator(fold)
-        decoded = vae.decode(vae.encode(split.q1.images))
-        error = (decoded - split.q1.images.to(decoded.device)).square().mean().sqrt()
-        return {
+        found = {
             "target_top1": accuracy(Evaluator(target, split.q2.people), split.q2_test),
-            "evaluator_top1": accuracy(evaluator, split.q3_test),
-            "generator_rmse": round(float(error), 4),
+            "evaluator_top1": accuracy(self.evaluator(fold), split.q3_test),
         }
+        for name in self.protocol.generators:
+            generator, photos = self.generator(fold, name), split.q1.images.to(self.engine.device)
+            with torch.inference_mode():
+                error = (generator.decode(generator.encode(photos)) - photos).square().mean().sqrt()
+            found[f"{name}_rmse"] = round(float(error), 4)
+        return found
 
     def retrained(self) -> "Laboratory":
         """The same laboratory with every network trained anew, whatever is pinned or cached."""
         fresh = Laboratory(self.protocol, self.engine, self.on_training)
         for fold in self.protocol.split.folds:
-            for role in get_args(Role):
+            for role in self.protocol.roles:
                 fresh._made["network", role, fold] = self.train(role, fold)
         return fresh
 
     def export(self, folder: Path) -> str:
         """Write every network's weights into a folder; return the [pinned] tables that publish them."""
         lines = ["[pinned]", f'path = "{folder.name}"  # relative to the protocol file', "", "[pinned.tolerance]"]
-        lines += ["target_top1 = 0.04", "evaluator_top1 = 0.04", "generator_rmse = 0.005"]
+        lines += [f"{name} = {0.04 if name.endswith('top1') else 0.005}" for name in self.protocol.figures]
         for fold in self.protocol.split.folds:
             lines += ["", f"[pinned.sha256.{fold}]"]
-            for role in get_args(Role):
+            for role in self.protocol.roles:
                 content = store.dump(self._trained(role, fold))
                 write_atomic(folder / weights_name(fold, role), content)
                 lines.append(f'{role} = "{hashlib.sha256(content).hexdigest()}"')
             lines += ["", f"[pinned.recipe.{fold}]"]
-            lines += [f'{role} = "{self.recipe_sha256(role, fold)}"' for role in get_args(Role)]
+            lines += [f'{role} = "{self.recipe_sha256(role, fold)}"' for role in self.protocol.roles]
             lines += [
                 "",
                 f"[pinned.figures.{fold}]",
@@ -136,23 +144,22 @@ class Laboratory:
             ]
         return "\n".join(lines) + "\n"
 
-    def train(self, role: Role, fold: str) -> nn.Module:
+    def train(self, role: str, fold: str) -> nn.Module:
         """A role's network trained now by its recipe, whatever is pinned or cached."""
-        seed = derive(self.protocol.split.seed, "model", role, fold)
 
         def progress(step: int, steps: int) -> None:
             self.on_training(f"{role} {fold}", step, steps)
 
-        photos, device = self._photos(role, fold), self.engine.device
-        if role == "generator":
-            return training.train_vae(photos, self.protocol.generator, seed, device, progress).cpu()
+        photos, seed, device = self._photos(role, fold), self._seed(role, fold), self.engine.device
+        if role in self.protocol.generators:
+            return generators.train(photos, self.protocol.generators[role], seed, device, progress).cpu()
         recipe = self.protocol.target if role == "target" else self.protocol.evaluator
         return training.train_recogniser(photos, recipe, seed, device, progress).cpu()
 
-    def _trained(self, role: Role, fold: str) -> nn.Module:
+    def _trained(self, role: str, fold: str) -> nn.Module:
         return self._once(("network", role, fold), lambda: self._obtain(role, fold))
 
-    def _obtain(self, role: Role, fold: str) -> nn.Module:
+    def _obtain(self, role: str, fold: str) -> nn.Module:
         """Pinned weights, else cached ones, else trained now and cached."""
         pinned = self.protocol.pinned
         net = self._network(role, fold)
@@ -166,26 +173,28 @@ class Laboratory:
             return store.read_pinned(net, file, pinned.sha256[fold][role])
         return store.cached(net, self.recipe_sha256(role, fold), lambda: self.train(role, fold))
 
-    def _network(self, role: Role, fold: str) -> nn.Module:
+    def _network(self, role: str, fold: str) -> nn.Module:
         image = self.protocol.data.image
-        if role == "generator":
-            return VAE(image, self.protocol.generator.latent, self.protocol.generator.widths)
+        if role in self.protocol.generators:
+            return generators.untrained(self.protocol.generators[role], image)
         recipe = self.protocol.target if role == "target" else self.protocol.evaluator
         return RecogniserNet(image, self._photos(role, fold).classes, recipe.widths, recipe.hidden, recipe.dropout)
 
-    def _photos(self, role: Role, fold: str) -> Photos:
+    def _photos(self, role: str, fold: str) -> Photos:
         split = self.split(fold)
-        return {"generator": split.q1, "target": split.q2, "evaluator": split.q3}[role]
+        return {"target": split.q2, "evaluator": split.q3}.get(role, split.q1)
 
-    def recipe_sha256(self, role: Role, fold: str) -> str:
+    def _seed(self, role: str, fold: str) -> int:
+        part = "generator" if role in self.protocol.generators else role  # whatever it is called
+        return derive(self.protocol.split.seed, "model", part, fold)
+
+    def recipe_sha256(self, role: str, fold: str) -> str:
         """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them."""
-        recipe: Recipe = getattr(self.protocol, role)
         photos = self._photos(role, fold)
         content = {
-            "format": 1,
-            "role": role,
-            "recipe": recipe.model_dump(mode="json"),
-            "seed": derive(self.protocol.split.seed, "model", role, fold),
+            "format": 2,
+            "recipe": self.protocol.recipe(role).model_dump(mode="json"),
+            "seed": self._seed(role, fold),
             "data": self.protocol.data.model_dump(mode="json", exclude={"path", "sha256", "reader"}),
             "photos": photos.hashes,
             "labels": photos.labels.tolist(),
@@ -198,7 +207,7 @@ class Laboratory:
         return self._made[key]  # type: ignore[return-value]
 
 
-def weights_name(fold: str, role: Role) -> str:
+def weights_name(fold: str, role: str) -> str:
     """The file of one pinned network."""
     return f"{fold}-{role}.safetensors"
 

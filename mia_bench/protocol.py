@@ -3,9 +3,10 @@
 import difflib
 import hashlib
 import json
+import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,10 +16,8 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Role = Literal["generator", "target", "evaluator"]
-"""A network of a fold."""
-Figure = Literal["target_top1", "evaluator_top1", "generator_rmse"]
-"""What a fold's networks measure: accuracy on unseen real photos; root mean squared pixel error of D(E(x)) on Q1."""
+RECOGNISERS = ("target", "evaluator")
+"""The roles of a fold's recognisers; each generator is a role of its own, under its name."""
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=6)]
 
 
@@ -33,7 +32,8 @@ class Data(Section):
 
     reader: Literal["orl", "folder"]
     path: str | None = None
-    """For ``folder``: one folder a person; relative to the protocol file."""
+    """For ``folder``: one folder a person; relative to the protocol file. Where it is left out, whoever runs the
+    protocol says where the photos are."""
     image: tuple[Positive, Positive]
     """Height and width in pixels; grey."""
     crop: tuple[Count, Count, Positive, Positive] | None = None
@@ -43,8 +43,8 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.path is not None) != (self.reader == "folder"):
-            raise ValueError('path goes with reader = "folder", and only with it')
+        if self.path is not None and self.reader != "folder":
+            raise ValueError('path goes with reader = "folder" only')
         if self.crop and (self.crop[0] >= self.crop[2] or self.crop[1] >= self.crop[3]):
             raise ValueError("crop is [left, top, right, bottom] with left < right and top < bottom")
         return self
@@ -59,23 +59,25 @@ class Split(Section):
     """Identities under attack in each fold: enrolled in R_tar and known to R_eval."""
     min_photos: Annotated[int, Field(ge=2)]
     """A person needs this many photos to be enrolled."""
+    min_target_photos: Annotated[int, Field(ge=2)] | None = None
+    """A person needs this many to be a target; where not given, ``min_photos``."""
     q1_people: Count = 0
     """At most so many people in Q1, the attacker's; 0 is everyone not enrolled."""
     q1_photos: Positive
     """At most so many photos of each."""
     q2_photos: Positive
-    """Photos of each enrolled person that train R_tar."""
+    """At most so many photos of an enrolled person train R_tar: at most half of a target's, 4/5 of another's."""
     q2_others: Count = 0
     """Further people in R_tar only."""
     q3_photos: Positive
-    """Photos of each person that train R_eval."""
+    """At most so many photos of an enrolled person train R_eval: at most half of a target's, 4/5 of another's."""
     q3_others: Count = 0
     """Further people in R_eval only."""
+    test_photos: Count = 0
+    """At most so many unseen photos of each test R_tar, and R_eval; 0 is all there are."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.q2_photos + self.q3_photos > self.min_photos:
-            raise ValueError("q2_photos + q3_photos is more than min_photos: Q2 and Q3 share no photo")
         if len(set(self.folds)) != len(self.folds):
             raise ValueError("folds names a fold twice")
         return self
@@ -112,14 +114,33 @@ class Recipe(Section):
     augment: Augmentation = Augmentation()
 
 
-class GeneratorRecipe(Recipe):
-    """The attacker's D: the decoder of a VAE trained on Q1."""
+class VAERecipe(Recipe):
+    """The attacker's D as the decoder of a VAE trained on Q1, as in the paper."""
 
-    kind: Literal["vae"] = "vae"
+    kind: Literal["vae"]
     latent: Positive
     """m."""
     beta: Annotated[float, Field(gt=0)]
     """Weight of the KL term against the summed squared error of the pixels."""
+
+
+class GANRecipe(Recipe):
+    """The attacker's D as the generator of a GAN trained on Q1; an encoder is fitted to it afterwards."""
+
+    kind: Literal["gan"]
+    latent: Positive
+    """m."""
+    critic_learning_rate: Annotated[float, Field(gt=0)]
+    """Of the critic; well above the generator's own, or the samples collapse."""
+    penalty: Annotated[float, Field(ge=0)]
+    """Weight of R1, the squared slope of the critic at real photos."""
+    encoder_steps: Positive
+    """How long the encoder is trained once D is."""
+    average: Annotated[float, Field(ge=0, lt=1)]
+    """D is the moving average of the trained generator's weights, with this decay a step."""
+
+
+GeneratorRecipe = Annotated[VAERecipe | GANRecipe, Field(discriminator="kind")]
 
 
 class RecogniserRecipe(Recipe):
@@ -135,6 +156,8 @@ class Defaults(Section):
     """What ``run`` does unless told otherwise."""
 
     target: str = "paper"
+    generator: str = "vae"
+    """Which of the protocol's generators the attacks use."""
     attacks: Annotated[tuple[str, ...], Field(min_length=1)] = ("wb", "bb")
     trials: Positive
     """Per identity."""
@@ -150,25 +173,28 @@ class Pinned(Section):
 
     path: str
     """Folder of FOLD-ROLE.safetensors; relative to the protocol file."""
-    sha256: dict[str, dict[Role, Sha256]]
-    recipe: dict[str, dict[Role, Sha256]]
+    sha256: dict[str, dict[str, Sha256]]
+    """By fold and role."""
+    recipe: dict[str, dict[str, Sha256]]
     """Hash of the recipe, seed and photos each was trained with (``Laboratory.recipe_sha256``): weights from another
     split may have seen the photos that this one tests on."""
-    figures: dict[str, dict[Figure, float]]
-    tolerance: dict[Figure, Annotated[float, Field(ge=0)]]
+    figures: dict[str, dict[str, float]]
+    tolerance: dict[str, Annotated[float, Field(ge=0)]]
     """How far each of a retraining's figures may be from these and still reproduce them."""
 
 
 class Protocol(Section):
     """One experiment. Two protocols with the same ``sha256`` are the same experiment."""
 
-    schema_: Annotated[Literal[1], Field(alias="schema")]
+    schema_: Annotated[Literal[2], Field(alias="schema")]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
     version: Positive
     about: str = ""
     data: Data
     split: Split
-    generator: GeneratorRecipe
+    generators: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], GeneratorRecipe], Field(min_length=1)
+    ]
     target: RecogniserRecipe
     evaluator: RecogniserRecipe
     run: Defaults
@@ -176,15 +202,20 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for recipe, what in ((self.generator, "generator"), (self.target, "target"), (self.evaluator, "evaluator")):
-            halved = 2 ** len(recipe.widths)
+        if clash := set(self.generators) & set(RECOGNISERS):
+            raise ValueError(f"generators: {clash.pop()!r} names a recogniser; call it something else")
+        if self.run.generator not in self.generators:
+            raise ValueError(f"run.generator {self.run.generator!r} is not one of {', '.join(self.generators)}")
+        for role in self.roles:
+            widths = self.recipe(role).widths
+            halved = 2 ** len(widths)
             if any(side % halved for side in self.data.image):
                 raise ValueError(
-                    f"{what}.widths halves the image {len(recipe.widths)} times, "
+                    f"{role}'s widths halve the image {len(widths)} times, "
                     f"so data.image needs sides divisible by {halved}"
                 )
         if self.pinned:
-            roles, figures = set(get_args(Role)), set(get_args(Figure))
+            roles, figures = set(self.roles), set(self.figures)
             for fold in self.split.folds:
                 hashes = (self.pinned.sha256.get(fold, {}), self.pinned.recipe.get(fold, {}))
                 if any(set(table) != roles for table in hashes) or set(self.pinned.figures.get(fold, {})) != figures:
@@ -195,6 +226,26 @@ class Protocol(Section):
             if set(self.pinned.tolerance) != figures:
                 raise ValueError(f"pinned.tolerance needs {sorted(figures)}")
         return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The networks of a fold: each generator by its name, ``target``, ``evaluator``."""
+        return (*self.generators, *RECOGNISERS)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What a fold's networks measure: each recogniser's accuracy on unseen real photos, each generator's root
+        mean squared pixel error of D(E(x)) on Q1."""
+        return (*(f"{name}_top1" for name in RECOGNISERS), *(f"{name}_rmse" for name in self.generators))
+
+    def recipe(self, role: str) -> Recipe:
+        """How a role's network is trained."""
+        return self.generators.get(role) or (self.target if role == "target" else self.evaluator)
+
+    @property
+    def data_variable(self) -> str:
+        """The environment variable that says where the photos are."""
+        return "MIA_BENCH_" + self.name.upper().replace("-", "_")
 
     @property
     def sha256(self) -> str:
@@ -211,8 +262,11 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
 
 
-def load(name_or_path: str) -> Protocol:
-    """A built-in protocol by name, or a user's own TOML file; RequestError names the file and the key."""
+def load(name_or_path: str, data: Path | None = None) -> Protocol:
+    """A built-in protocol by name, or a user's own TOML file; RequestError names the file and the key.
+
+    ``data`` is the folder of its photos; without it the protocol's environment variable says, then its file.
+    """
     if name_or_path in built_in():
         path = BUILT_IN / f"{name_or_path}.toml"
     else:
@@ -227,17 +281,27 @@ def load(name_or_path: str) -> Protocol:
         raise RequestError(f"protocol {path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"protocol {path} is not TOML: {error}") from None
+    if content.get("schema") == 1:
+        raise RequestError(
+            f"protocol {path} has schema 1; write schema = 2 and [generators.vae] for [generator]: a protocol may now "
+            "have several generators"
+        )
     try:
         protocol = Protocol.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise RequestError(f"protocol {path}: {first_problem(error)}") from None
-    return _with_absolute_paths(protocol, path.parent)
+    return _with_absolute_paths(protocol, path.parent, data)
 
 
-def _with_absolute_paths(protocol: Protocol, folder: Path) -> Protocol:
+def _with_absolute_paths(protocol: Protocol, folder: Path, data: Path | None) -> Protocol:
     changed: dict[str, Section] = {}
-    for name in ("data", "pinned"):
-        section = getattr(protocol, name)
-        if section is not None and section.path is not None:
-            changed[name] = section.model_copy(update={"path": str((folder / section.path).resolve())})
+    if protocol.data.reader == "folder":
+        given = data or os.environ.get(protocol.data_variable) or None
+        place = Path(given).absolute() if given else folder / protocol.data.path if protocol.data.path else None
+        changed["data"] = protocol.data.model_copy(update={"path": str(place.resolve()) if place else None})
+    elif data is not None:
+        raise RequestError(f"--data {data}: protocol {protocol.name} brings its own photos; leave the option out")
+    if protocol.pinned is not None:
+        path = str((folder / protocol.pinned.path).resolve())
+        changed["pinned"] = protocol.pinned.model_copy(update={"path": path})
     return protocol.model_copy(update=changed)

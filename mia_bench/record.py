@@ -96,6 +96,8 @@ class Record(_Part):
     protocol: ProtocolId
     folds: tuple[str, ...]
     target: str
+    generator: str = "vae"
+    """The attacker's D, by its name in the protocol."""
     defense: str
     attack: str
     parameters: dict[str, Any]
@@ -138,7 +140,7 @@ class Record(_Part):
         """What two records must share for their figures to be compared."""
         device = str(self.environment.get("device", "")).partition(":")[0]
         run = (self.seed, self.trials, self.identities, self.budget, device)
-        return (self.protocol.sha256, self.folds, self.target, *run)
+        return (self.protocol.sha256, self.folds, self.target, self.generator, *run)
 
     def to_json(self) -> str:
         """As written to disk."""

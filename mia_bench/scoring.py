@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .core.attack import Reconstructions, Trials
 from .core.defense import Pipeline
+from .core.generator import Generator
 from .core.oracle import Ledger
 from .core.photos import Photos
 from .core.scores import ranking
@@ -17,13 +18,14 @@ def judge(
     lab: Laboratory,
     fold: str,
     identities: tuple[str, ...],
+    generator: Generator,
     trials: Trials,
     target: Recogniser,
     found: Reconstructions,
     ledger: Ledger,
 ) -> list[IdentityRow]:
     """One row per identity of a fold; ``target`` is asked undefended, after the attack, outside its ledger."""
-    evaluator, generator = lab.evaluator(fold), lab.generator(fold)
+    evaluator = lab.evaluator(fold)
     each = len(trials) // len(identities)
     shown = [identity for identity in identities for _ in range(each)]
     ranks = evaluator.rank_of(found.images, shown).view(-1, each)
@@ -44,7 +46,7 @@ def judge(
                 target_score=_share(own.view(-1, each)[i]),
                 target_top1=_share(fooled[i]),
                 floor=_share(seed_ranks[i] == 0),
-                ceiling=_ceiling(lab, fold, evaluator, identity),
+                ceiling=_ceiling(generator, evaluator, identity, lab.split(fold).q3_test),
                 converged=_share(found.converged.view(-1, each)[i]),
                 queries=float(queries[i].float().mean()),
             )
@@ -52,10 +54,9 @@ def judge(
     return rows
 
 
-def _ceiling(lab: Laboratory, fold: str, evaluator: Evaluator, identity: str) -> float:
+def _ceiling(generator: Generator, evaluator: Evaluator, identity: str, unseen: Photos) -> float:
     """The generator's best: R_eval on D(E(photo)) of photos that R_eval has not seen."""
-    photos = lab.split(fold).q3_test.of(identity)
-    generator = lab.generator(fold)
+    photos = unseen.of(identity)
     decoded = generator.decode(generator.encode(photos))
     return _share(evaluator.rank_of(decoded, [identity] * len(photos)) == 0)
 

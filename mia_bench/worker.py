@@ -73,6 +73,7 @@ class Worker:
                 protocol=ProtocolId(name=s.protocol.name, version=s.protocol.version, sha256=s.protocol.sha256),
                 folds=s.folds,
                 target=s.target.spec,
+                generator=s.generator,
                 defense=cell.defense.spec,
                 attack=cell.attack.spec,
                 parameters=cell.parameters,
@@ -109,7 +110,8 @@ class Worker:
         for fold in s.folds:
             split = lab.split(fold)
             identities = split.targets[: s.identities]
-            trials = lab.trials(fold, identities, s.trials, s.seed)
+            generator = lab.generator(fold, s.generator)
+            trials = lab.trials(fold, s.generator, identities, s.trials, s.seed)
             target = lab.target(fold, s.target)
             oracle = Oracle(
                 target,
@@ -121,9 +123,9 @@ class Worker:
                 on_query=self._watcher.queried,
                 on_finish=self._watcher.finished,
             )
-            answer = cell.attack.run(oracle, lab.generator(fold), trials)
+            answer = cell.attack.run(oracle, generator, trials)
             found = checked(answer, trials, s.protocol.data.image, cell.attack)
-            rows += scoring.judge(lab, fold, identities, trials, target, found, oracle.ledger)
+            rows += scoring.judge(lab, fold, identities, generator, trials, target, found, oracle.ledger)
             useful.append(scoring.utility(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
             per_trial.append(oracle.ledger.per_trial)
             for phase, count in oracle.ledger.by_phase.items():

@@ -149,14 +149,15 @@ def test_folders_without_enough_people(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("beta = 0.05", "betta = 0.05", ("generator.betta", "not permitted")),
-        ("latent = 32", 'latent = "many"', ("generator.latent", "integer")),
+        ("beta = 0.05", "betta = 0.05", ("generators.vae.vae.betta", "not permitted")),
+        ("latent = 32", 'latent = "many"', ("generators.vae.vae.latent", "integer")),
         ("seed = 1\n", "seed = true\n", ("split.seed", "integer")),
         ("targets = ", "targets = -", ("split.targets", "greater")),
         ("image = [32, 32]", "image = [30, 32]", ("divisible by 8",)),
         ("[run]", "[runn]", ("runn", "not permitted")),
-        ("schema = 1", "schema = 2", ("schema",)),
-        ("schema = 1", "schema = ", ("is not TOML",)),
+        ("schema = 2", "schema = 3", ("schema",)),
+        ("schema = 2", "schema = 1", ("schema 1", "[generators.vae]")),
+        ("schema = 2", "schema = ", ("is not TOML",)),
     ],
 )
 def test_a_wrong_protocol_file_names_the_key(tmp_path, old, new, words):

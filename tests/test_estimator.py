@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mia_bench.attacks.bb import criterion, gradient
+from mia_bench.core import criterion, gradient
 
 sizes = st.tuples(st.integers(1, 4), st.integers(2, 12), st.integers(0, 30), st.integers(0, 2**31))
 
@@ -52,8 +52,8 @@ def test_c_grows_with_the_perturbation_on_the_real_target(lab):
     from mia_bench.core import ModuleRecogniser
 
     split = lab.split("A")
-    trials = lab.trials("A", split.targets[:5], 2, seed=0)
-    generator, target = lab.generator("A"), lab._trained("target", "A")
+    trials = lab.trials("A", "vae", split.targets[:5], 2, seed=0)
+    generator, target = lab.generator("A", "vae"), lab._trained("target", "A")
     recogniser = ModuleRecogniser(target, lab.engine)
 
     def loss(z, labels):

@@ -81,33 +81,6 @@ def test_label_only_access_and_label_only_defense_give_no_scores(registry, lab):
         assert oracle.ledger.per_trial.tolist() == [1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("attack", ["wb", "bb"])
-@pytest.mark.parametrize("fold", ["A", "B"])
-def test_ledger_equals_an_independent_count_at_the_target(registry, lab, attack, fold):
-    counted = 0
-
-    class Counting(ModuleRecogniser):
-        def logits(self, images):
-            nonlocal counted
-            counted += len(images)
-            return super().logits(images)
-
-    split = lab.split(fold)
-    trials = lab.trials(fold, split.targets[:3], 2, seed=0)
-    chosen = registry.attack(attack)
-    oracle = Oracle(
-        Counting(lab._trained("target", fold), lab.engine),
-        registry.defense("topk5"),
-        access=chosen.access,
-        trials=len(trials),
-        budget=600,
-        rng=torch.Generator().manual_seed(0),
-    )
-    chosen.run(oracle, lab.generator(fold), trials)
-    assert counted == int(oracle.ledger.per_trial.sum()) == sum(oracle.ledger.by_phase.values()) > 0
-    assert int(oracle.ledger.per_trial.max()) <= 600
-
-
 def test_a_callable_target_is_checked_at_the_door():
     engine = Engine.on("cpu")
     good = CallableRecogniser(lambda x: torch.full((len(x), 3), 1 / 3), 3, engine)

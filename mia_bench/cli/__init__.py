@@ -13,6 +13,7 @@ from ..errors import RequestError
 from .leaderboard import leaderboard
 from .listing import list_
 from .new import new
+from .paper import paper
 from .run import run
 from .show import show
 from .train import train
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (run, show, list_, train, new, leaderboard):
+for command in (run, show, list_, train, new, leaderboard, paper):
     cli.add_command(command)
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from . import options
+
 
 @click.command()
 @click.option(
@@ -22,21 +24,16 @@ import click
     metavar="SPEC",
     help="Attack, e.g. bb or bb:M=128. Repeatable.  [default: the protocol's]",
 )
-@click.option(
-    "--protocol",
-    "-p",
-    default="orl",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Built-in protocol or your own TOML file.",
-)
+@options.protocol
+@options.data
 @click.option("--target", metavar="SPEC", help="Recogniser under attack.  [default: the protocol's]")
+@options.generator
 @click.option("--fold", "folds", multiple=True, metavar="NAME", help="Only this fold. Repeatable.  [default: all]")
 @click.option("--identities", type=int, metavar="N", help="Attack only the first N identities of each fold.")
 @click.option("--trials", type=int, metavar="N", help="Trials per identity.  [default: the protocol's]")
 @click.option("--budget", type=int, metavar="N", help="Queries per trial.  [default: the protocol's]")
-@click.option("--seed", type=int, metavar="N", help="Seed of every trial.  [default: the protocol's]")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+@options.seed
+@options.device
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the records.  [default: runs/PROTOCOL]"
 )
@@ -56,7 +53,9 @@ def run(
     defenses: tuple[str, ...],
     attacks: tuple[str, ...],
     protocol: str,
+    data: Path | None,
     target: str | None,
+    generator: str | None,
     folds: tuple[str, ...],
     identities: int | None,
     trials: int | None,
@@ -73,7 +72,7 @@ def run(
 
     from .. import protocol as protocols
 
-    protocols.load(protocol)  # before torch, which is slow to import: a wrong protocol is told at once
+    protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
     from .. import api
     from ..registry import Registry
@@ -81,13 +80,14 @@ def run(
     from .output import print_json, stdout
     from .progress import Bars
 
-    loaded = api.open_protocol(protocol)
+    loaded = api.open_protocol(protocol, data)
     cells = api.plan(
         Registry(plugins),
         loaded,
         defenses=defenses,
         attacks=attacks,
         target=target,
+        generator=generator,
         folds=folds,
         identities=identities,
         trials=trials,

@@ -4,17 +4,13 @@ from pathlib import Path
 
 import click
 
+from . import options
+
 
 @click.command()
-@click.option(
-    "--protocol",
-    "-p",
-    default="orl",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Built-in protocol or your own TOML file.",
-)
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+@options.protocol
+@options.data
+@options.device
 @click.option(
     "--check", is_flag=True, help="Retrain by the recipe and report whether the pinned figures are reproduced."
 )
@@ -24,13 +20,13 @@ import click
     metavar="DIR",
     help="Write the weights into DIR and print the [pinned] tables that publish them with the protocol.",
 )
-def train(protocol: str, device: str, check: bool, export: Path | None) -> int:
+def train(protocol: str, data: Path | None, device: str, check: bool, export: Path | None) -> int:
     """Train what a protocol needs and is not there yet; print what the networks measure on real photos."""
     from rich.table import Table
 
     from .. import protocol as protocols
 
-    protocols.load(protocol)  # before torch, which is slow to import: a wrong protocol is told at once
+    protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
     from .. import api
     from ..core.engine import Engine
@@ -39,7 +35,7 @@ def train(protocol: str, device: str, check: bool, export: Path | None) -> int:
     from .output import stdout
     from .progress import Bars
 
-    loaded = api.open_protocol(protocol)
+    loaded = api.open_protocol(protocol, data)
     if check and loaded.pinned is None:
         raise RequestError(f"protocol {loaded.name} has no pinned figures to check; run it without --check")
     with Bars(0) as bars:

@@ -6,7 +6,8 @@ from .attack import Attack, Reconstructions, Trials, scores_of
 from .component import Component
 from .defense import Defense, Pipeline
 from .engine import Engine
-from .generator import Generator
+from .estimator import criterion, gradient
+from .generator import AdversarialGenerator, Generator
 from .oracle import Ledger, Oracle
 from .photos import Photos
 from .scores import bounded, ranking, top_label
@@ -16,6 +17,7 @@ from .target import CallableRecogniser, Enrolment, ModuleRecogniser, Recogniser,
 __all__ = [
     "Access",
     "AccessError",
+    "AdversarialGenerator",
     "Attack",
     "BudgetExceededError",
     "CallableRecogniser",
@@ -37,6 +39,8 @@ __all__ = [
     "Target",
     "Trials",
     "bounded",
+    "criterion",
+    "gradient",
     "ranking",
     "scores_of",
     "top_label",

@@ -29,8 +29,18 @@ class Trials:
     """(T, m) float32: seeds, the mean encoding of random Q1 photos, fresh for each trial (section V-A)."""
     public: Photos
     """Q1, the attacker's own photos."""
+    replicate: Tensor
+    """(T,) int64: which repetition of the whole experiment a trial belongs to."""
     streams: Streams
     """Each trial's own random stream; the only source of randomness an attack may use."""
+
+    def replicates(self) -> list[Tensor]:
+        """The trials (n,) int64 of each repetition, one of every identity.
+
+        An attacker of many identities may use an answer for all of them: queries can be shared within a repetition,
+        each image charged to one of its trials in turn. Not between repetitions, which only serve our statistics.
+        """
+        return [torch.nonzero(self.replicate == number).squeeze(1) for number in torch.unique(self.replicate)]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,6 +60,8 @@ class Attack(Component):
     """One way to reconstruct faces; subclasses give ``run`` and the access they need."""
 
     access: ClassVar[Access] = Access.SCORES
+    adversarial: ClassVar[bool] = False
+    """True if it needs an ``AdversarialGenerator``: one with a critic."""
 
     def check(self, latent: int) -> None:
         """Raise ValueError, with the mend, if its parameters make no sense for a generator of this many dimensions."""

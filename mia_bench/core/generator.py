@@ -1,6 +1,6 @@
 """The attacker's prior D: latent -> face."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -19,4 +19,13 @@ class Generator(Protocol):
 
     def encode(self, images: Tensor) -> Tensor:
         """The latent (B, m) whose image is nearest, as the encoder sees it (its mean)."""
+        ...
+
+
+@runtime_checkable
+class AdversarialGenerator(Generator, Protocol):
+    """A generator that was trained against a critic and still has it (a GAN)."""
+
+    def realism(self, images: Tensor) -> Tensor:
+        """Logits (B,) for images (B, 1, H, W), differentiable: the higher, the more like a real photo."""
         ...

@@ -31,6 +31,10 @@ class Streams:
     def __len__(self) -> int:
         return len(self._generators)
 
+    def of(self, trial: int) -> torch.Generator:
+        """One trial's own stream, a CPU generator."""
+        return self._generators[trial]
+
     def randn(self, trials: Tensor, *shape: int) -> Tensor:
         """Standard normal draws (len(trials), *shape) float32, one block from each named trial's own stream."""
         blocks = [torch.randn(*shape, generator=self._generators[trial]) for trial in trials.tolist()]

@@ -113,7 +113,7 @@ def _public_photos(counts: dict[str, int], layout: _Division) -> int:
 _TEMPLATE = """\
 # A mia-bench protocol: a frozen experiment. Change what you like before you publish figures made with it, and raise
 # 'version' when you change it afterwards. All keys are described in docs/protocol.md.
-schema = 1
+schema = 2
 name = "{name}"
 version = 1
 about = "written by mia-bench new protocol"
@@ -134,7 +134,7 @@ q1_photos = {q1_photos}    # Q1: at most so many photos of each public person tr
 q2_photos = {half}         # Q2: photos of each target that train R_tar
 q3_photos = {half}         # Q3: other photos of each target that train R_eval, the judge
 
-[generator]                # D: the decoder of a VAE
+[generators.vae]           # D: the decoder of a VAE
 kind = "vae"
 latent = 32
 beta = 0.05

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from ..errors import RequestError
-from ..protocol import Data
+from ..protocol import Data, Protocol
 
 SUFFIXES = (".pgm", ".png", ".jpg", ".jpeg")
 
@@ -36,17 +36,26 @@ def sha256_of(file: Path) -> str:
         raise RequestError(f"photo {file}: {error.strerror or error}") from None
 
 
-def index(data: Data) -> Index:
-    """The index that a protocol's ``[data]`` asks for; RequestError if there is none, or its hash differs."""
-    return _orl() if data.reader == "orl" else folder(Path(data.path or "."))
+def index(protocol: Protocol) -> Index:
+    """The photos that a protocol asks for; RequestError if they are not there."""
+    data = protocol.data
+    if data.reader == "orl":
+        return _orl()
+    if data.path is None:
+        raise RequestError(
+            f"protocol {protocol.name} brings no photos: give their folder (one folder per person inside) with --data, "
+            f"or set {protocol.data_variable}"
+        )
+    return folder(Path(data.path))
 
 
 def check_hash(found: Index, data: Data) -> None:
     """RequestError if the protocol was written for other photos."""
     if data.sha256 is not None and found.sha256() != data.sha256:
         raise RequestError(
-            f"the photos under {found.root} are not those this protocol was written for; "
-            f'if that is meant, set [data] sha256 = "{found.sha256()}" or remove the line'
+            f"the photos under {found.root} are not those this protocol was written for ({len(found.people)} people, "
+            f"{sum(map(len, found.people.values()))} photos found); in a protocol of your own, set [data] "
+            f'sha256 = "{found.sha256()}" or remove the line'
         )
 
 

@@ -36,23 +36,30 @@ class Split:
 
 def make(protocol: Protocol, fold: str) -> Split:
     """The split of one fold; RequestError if the photos do not suffice, or one photo stands under two people."""
-    rule, found = protocol.split, readers.index(protocol.data)
+    rule, found = protocol.split, readers.index(protocol)
     shuffled = _shuffled(list(found.people), rule.seed, "people")
     eligible = [person for person in shuffled if len(found.people[person]) >= rule.min_photos]
+    target_photos = rule.min_target_photos or rule.min_photos
+    candidates = [person for person in eligible if len(found.people[person]) >= target_photos]
     needed = rule.targets * len(rule.folds)
     others = rule.q2_others + rule.q3_others
-    if len(eligible) < max(needed, rule.targets + others):
+    if len(candidates) < needed:
+        raise RequestError(
+            f"protocol {protocol.name} attacks {needed} people with at least {target_photos} photos, but {found.root} "
+            f"has {len(candidates)}"
+        )
+    if len(eligible) < rule.targets + others:
         short = [person for person in sorted(found.people) if person not in eligible]
         example = f"; e.g. {found.root / short[0]} has {len(found.people[short[0]])}" if short else ""
         raise RequestError(
-            f"protocol {protocol.name} enrols {max(needed, rule.targets + others)} people with at least "
+            f"protocol {protocol.name} enrols {rule.targets + others} people with at least "
             f"{rule.min_photos} photos, but {found.root} has {len(eligible)}{example}"
         )
     readers.check_hash(found, protocol.data)
 
     start = rule.folds.index(fold) * rule.targets
-    targets = sorted(eligible[start : start + rule.targets])
-    spare = eligible[:start] + eligible[start + rule.targets :]
+    targets = sorted(candidates[start : start + rule.targets])
+    spare = [person for person in eligible if person not in targets]
     q2_people = sorted(targets + spare[: rule.q2_others])
     q3_people = sorted(targets + spare[rule.q2_others : others])
     enrolled = set(q2_people) | set(q3_people)
@@ -67,16 +74,22 @@ def make(protocol: Protocol, fold: str) -> Split:
 
     photos = {person: _distinct(_shuffled(list(found.people[person]), rule.seed, person)) for person in enrolled}
     for person, files in photos.items():
-        if len(files) < rule.q2_photos + rule.q3_photos:
+        if len(files) < rule.min_photos:
             raise RequestError(
                 f"{found.root / person} has only {len(files)} distinct photos; protocol {protocol.name} needs "
-                f"{rule.q2_photos + rule.q3_photos} of each enrolled person"
+                f"{rule.min_photos} of each enrolled person"
             )
-    cut = rule.q2_photos
-    q2 = {person: photos[person][:cut] for person in q2_people}
-    q3 = {person: photos[person][cut : cut + rule.q3_photos] for person in q3_people}
-    unseen_by_tar = {person: photos[person][cut:] for person in q2_people}
-    unseen_by_eval = {person: _without(photos[person], q3[person]) for person in q3_people}
+
+    def share(person: str) -> int:
+        """A target's photos are divided between the two networks; of those of others some are kept for testing."""
+        count = len(photos[person])
+        return count // 2 if person in targets else count * 4 // 5
+
+    q2 = {person: photos[person][: min(rule.q2_photos, share(person))] for person in q2_people}
+    q3 = {person: photos[person][-min(rule.q3_photos, share(person)) :] for person in q3_people}
+    most = rule.test_photos or None
+    unseen_by_tar = {person: _without(photos[person], q2[person])[:most] for person in q2_people}
+    unseen_by_eval = {person: _without(photos[person], q3[person])[:most] for person in q3_people}
     q1 = {p: _shuffled(list(found.people[p]), rule.seed, p)[: rule.q1_photos] for p in q1_people}
 
     read = {file: name for name, chosen in (q1 | photos).items() for file in chosen}

@@ -112,11 +112,20 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.body(x))
 
 
-class VAE(nn.Module):
-    """Encoder and decoder of a variational auto-encoder; D is its decoder."""
+class Critic(nn.Module):
+    """How much like a real photo: (B, 1, H, W) -> logits (B,). Without batch norm: it sees real and made batches."""
 
-    def __init__(self, image: tuple[int, int], latent: int, widths: Sequence[int]) -> None:
+    def __init__(self, image: tuple[int, int], widths: Sequence[int]) -> None:
         super().__init__()
-        self.latent = latent
-        self.encoder = Encoder(image, latent, widths)
-        self.decoder = Decoder(image, latent, widths)
+        layers: list[nn.Module] = []
+        channels = 1
+        for width in widths:
+            layers += [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+            channels = width
+        halvings = 2 ** len(widths)
+        cells = (image[0] // halvings) * (image[1] // halvings)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * cells, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.body(images - 0.5).squeeze(1)
+        return logits

@@ -1,4 +1,4 @@
-"""The project's own training recipes: each network from its photos, its recipe and a seed alone."""
+"""How networks are trained: from photos, a recipe and a seed alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.photos import Photos
-from ..protocol import Augmentation, GeneratorRecipe, Recipe, RecogniserRecipe
-from .nets import VAE, RecogniserNet
+from ..protocol import Augmentation, Recipe, RecogniserRecipe
+from .nets import RecogniserNet
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -19,36 +19,18 @@ def train_recogniser(
     photos: Photos, recipe: RecogniserRecipe, seed: int, device: torch.device, progress: Progress
 ) -> RecogniserNet:
     """R_tar or R_eval: cross-entropy over the people of ``photos``."""
-    with _seeded(seed):
+    with seeded(seed):
         height, width = photos.images.shape[-2:]
         net = RecogniserNet((height, width), photos.classes, recipe.widths, recipe.hidden, recipe.dropout)
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             return F.cross_entropy(net(images), labels, label_smoothing=recipe.label_smoothing)
 
-        _fit(net, loss, photos, recipe, device, progress)
+        fit(net, loss, photos, recipe, device, progress)
     return net
 
 
-def train_vae(photos: Photos, recipe: GeneratorRecipe, seed: int, device: torch.device, progress: Progress) -> VAE:
-    """The VAE whose decoder is D: summed squared pixel error + beta KL(q(z|x) || N(0, I))."""
-    with _seeded(seed):
-        height, width = photos.images.shape[-2:]
-        net = VAE((height, width), recipe.latent, recipe.widths)
-
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            mean, log_var = net.encoder(images)
-            decoded = net.decoder(mean + torch.randn_like(mean) * (log_var / 2).exp())
-            error = (decoded - images).square().flatten(1).sum(1)
-            divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
-            objective: Tensor = (error + recipe.beta * divergence).mean()
-            return objective
-
-        _fit(net, loss, photos, recipe, device, progress)
-    return net
-
-
-def _fit(
+def fit(
     net: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
     photos: Photos,
@@ -56,6 +38,7 @@ def _fit(
     device: torch.device,
     progress: Progress,
 ) -> None:
+    """Train ``net`` in place on ``loss(images, labels)`` of random augmented batches; leaves it in evaluation mode."""
     net.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     images, labels = photos.images.to(device), photos.labels.to(device)
     optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -94,7 +77,7 @@ def _uniform(*shape: int) -> Tensor:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Initialisation and dropout draw from torch's global generator: seed it for the block, restore it afterwards."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -1,20 +1,50 @@
-"""The VAE as an attacker uses it."""
+"""D as the decoder of a variational auto-encoder: the paper's choice, for the smoothness of its map (section V-A)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.engine import Engine
-from .nets import VAE
+from ..core.photos import Photos
+from ..protocol import VAERecipe
+from . import training
+from .nets import Decoder, Encoder
 
 
-class VAEGenerator:
-    """D, the VAE's decoder, with its encoder for seeds (a ``Generator``)."""
+class VAE(nn.Module):
+    """Encoder and decoder; D is the decoder."""
 
-    def __init__(self, vae: VAE, engine: Engine) -> None:
-        self.latent = vae.latent
+    def __init__(self, image: tuple[int, int], recipe: VAERecipe) -> None:
+        super().__init__()
+        self.encoder = Encoder(image, recipe.latent, recipe.widths)
+        self.decoder = Decoder(image, recipe.latent, recipe.widths)
+
+
+def train(photos: Photos, recipe: VAERecipe, seed: int, device: torch.device, progress: training.Progress) -> VAE:
+    """Minimise summed squared pixel error + beta KL(q(z|x) || N(0, I))."""
+    with training.seeded(seed):
+        height, width = photos.images.shape[-2:]
+        net = VAE((height, width), recipe)
+
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            mean, log_var = net.encoder(images)
+            decoded = net.decoder(mean + torch.randn_like(mean) * (log_var / 2).exp())
+            error = (decoded - images).square().flatten(1).sum(1)
+            divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
+            objective: Tensor = (error + recipe.beta * divergence).mean()
+            return objective
+
+        training.fit(net, loss, photos, recipe, device, progress)
+    return net
+
+
+class CodedGenerator:
+    """D with an encoder for seeds, as an attacker uses them (a ``Generator``)."""
+
+    def __init__(self, net: nn.Module, latent: int, engine: Engine) -> None:
+        self.latent = latent
         self.micro_batch = engine.micro_batch
-        self._encoder = engine.ready(vae.encoder)
-        self._decoder = engine.ready(vae.decoder)
+        self._encoder = engine.ready(net.get_submodule("encoder"))
+        self._decoder = engine.ready(net.get_submodule("decoder"))
         self._engine = engine
 
     def decode(self, z: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from ..stats import paired_difference
 
 @dataclass(frozen=True)
 class Group:
-    """Records whose figures may be compared: same protocol, folds, target, seed, trials, identities and budget."""
+    """Records whose figures may be compared: alike in protocol, folds, target, generator, seed, trials, identities,
+    budget."""
 
     records: tuple[Record, ...]
 
@@ -19,8 +20,8 @@ class Group:
         first = self.records[0]
         people = first.identities * len(first.folds)
         return (
-            f"{first.protocol.name} v{first.protocol.version}, target {first.target}: {people} identities "
-            f"x {first.trials} trials, at most {first.budget:,} queries each, seed {first.seed}"
+            f"{first.protocol.name} v{first.protocol.version}, target {first.target}, generator {first.generator}: "
+            f"{people} identities x {first.trials} trials, at most {first.budget:,} queries each, seed {first.seed}"
         )
 
     @property

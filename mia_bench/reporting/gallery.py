@@ -21,11 +21,16 @@ GAP = 6
 TOP = 46
 LEFT = 90
 SHOWN = 2
-"""Training photos, and reconstructions of each cell, per identity."""
+"""Photos, and reconstructions of each cell, per identity."""
 
 
-def write(records: Sequence[Record], protocol: Protocol, folder: Path) -> Path | None:
-    """Write gallery.png of a run's finished cells beside its records; None where there is nothing to show."""
+def write(
+    records: Sequence[Record], protocol: Protocol, folder: Path, name: str = "gallery.png", shown: int = SHOWN
+) -> Path | None:
+    """Write a picture of a run's finished cells beside its records; None where there is nothing to show.
+
+    ``shown`` photos, and reconstructions of each cell, stand in an identity's row.
+    """
     done = [record for record in records if record.status == "ok" and (folder / _tensors(record)).exists()]
     if not done:
         return None
@@ -34,15 +39,15 @@ def write(records: Sequence[Record], protocol: Protocol, folder: Path) -> Path |
     for fold in done[0].folds:
         split = splits.make(protocol, fold)
         for place, identity in enumerate(split.targets[: done[0].identities]):
-            columns = [list(split.q2.of(identity)[:SHOWN])]
+            columns = [list(split.q2.of(identity)[:shown])]
             for record in done:
                 images = _images(found[record.cell_id], fold, record, protocol)
                 first = place * record.trials
-                columns.append(list(images[first : first + min(SHOWN, record.trials)]))
+                columns.append(list(images[first : first + min(shown, record.trials)]))
             rows.append((f"{fold}/{identity}", columns))
     heads = ["Q2 photos", *(f"{record.defense}\n{record.attack}" for record in done)]
-    file = folder / "gallery.png"
-    write_atomic(file, _png(heads, rows, protocol.data.image))
+    file = folder / name
+    write_atomic(file, _png(heads, rows, protocol.data.image, shown))
     return file
 
 
@@ -65,9 +70,9 @@ def _images(found: Mapping[str, Tensor], fold: str, record: Record, protocol: Pr
     return images
 
 
-def _png(heads: list[str], rows: list[tuple[str, list[list[Tensor]]]], image: tuple[int, int]) -> bytes:
+def _png(heads: list[str], rows: list[tuple[str, list[list[Tensor]]]], image: tuple[int, int], shown: int) -> bytes:
     height, width = image[0] * SCALE, image[1] * SCALE
-    block = SHOWN * (width + 2) + GAP
+    block = shown * (width + 2) + GAP
     block = max(block, 8 * max(len(line) for head in heads for line in head.split("\n")))
     canvas = Image.new("L", (LEFT + block * len(heads), TOP + (height + GAP) * len(rows)), 255)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)

@@ -9,8 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mia_bench.attacks.bb import gradient
-from mia_bench.core import Oracle
+from mia_bench.core import Oracle, gradient
 
 TRIALS = 100
 STEPS = {"wb": 10, "bb": 1}
@@ -19,7 +18,7 @@ PERTURBATIONS = 64
 
 @pytest.fixture(scope="module")
 def trials(lab):
-    return lab.trials("A", lab.split("A").targets, TRIALS // 20, seed=0)
+    return lab.trials("A", "vae", lab.split("A").targets, TRIALS // 20, seed=0)
 
 
 def report(benchmark, images):
@@ -35,7 +34,7 @@ def images_of(attack):
 def test_engine(benchmark, lab, registry, trials, attack):
     """Steps of 100 trials as one batch, through the oracle; no trial stops, sigma^2 is not searched."""
     chosen = registry.attack({"wb": f"wb:stop=1.0,max_steps={STEPS['wb']}", "bb": "bb:stop=1.0,sigma2=0.01"}[attack])
-    generator, target = lab.generator("A"), lab.target("A", registry.target("paper"))
+    generator, target = lab.generator("A", "vae"), lab.target("A", registry.target("paper"))
 
     def steps():
         oracle = Oracle(
@@ -57,7 +56,7 @@ def test_engine(benchmark, lab, registry, trials, attack):
 def test_forward_limit(benchmark, lab):
     """The images of a bb step through D and R_tar in micro-batches, doing nothing else."""
     engine = lab.engine
-    decoder, target = engine.ready(lab._trained("generator", "A").decoder), engine.ready(lab._trained("target", "A"))
+    decoder, target = engine.ready(lab._trained("vae", "A").decoder), engine.ready(lab._trained("target", "A"))
     z = torch.randn(images_of("bb"), 32, generator=torch.Generator().manual_seed(0))
 
     def forward():
@@ -73,7 +72,7 @@ def test_forward_limit(benchmark, lab):
 @pytest.mark.parametrize("attack", ["wb", "bb"])
 def test_naive(benchmark, lab, trials, attack):
     """The same steps one trial at a time in plain PyTorch, as published code does it."""
-    decoder, target = lab._trained("generator", "A").decoder.eval(), lab._trained("target", "A").eval()
+    decoder, target = lab._trained("vae", "A").decoder.eval(), lab._trained("target", "A").eval()
 
     def wb(z, label):
         for _ in range(STEPS["wb"]):
@@ -103,7 +102,7 @@ def test_naive(benchmark, lab, trials, attack):
 @pytest.mark.parametrize("size", [64, 128, 256, 512, 1024, 4096])
 def test_micro_batch(benchmark, lab, size):
     """What Engine.on's micro-batch size was chosen by: D and R_tar over 8,192 latents in pieces of ``size``."""
-    decoder = lab.engine.ready(lab._trained("generator", "A").decoder)
+    decoder = lab.engine.ready(lab._trained("vae", "A").decoder)
     target = lab.engine.ready(lab._trained("target", "A"))
     z = torch.randn(8192, 32, generator=torch.Generator().manual_seed(0))
 

@@ -1,0 +1,95 @@
+"""What every registered attack must keep to, and what each of them is there to show."""
+
+import pytest
+import torch
+
+import mia_bench
+from mia_bench.core import Access, ModuleRecogniser, Oracle
+from mia_bench.registry import Registry
+
+ATTACKS = [entry.name for entry in Registry().entries("attack")]
+BUDGET = 2300
+"""Room for two steps of ``bb-pixel``."""
+SMALLER = {"gmi": "gmi:steps=60", "mi-face": "mi-face:alpha=60", "inverse": "inverse:steps=60"}
+
+
+class Counting(ModuleRecogniser):
+    """A target that counts the images which reach it."""
+
+    counted = 0
+
+    def logits(self, images):
+        self.counted += len(images)
+        return super().logits(images)
+
+
+def attacked(registry, lab, name, identities=2, each=2, budget=BUDGET, defense="topk5"):
+    """What an attack answers, the oracle it asked, the target behind it and the trials."""
+    attack = registry.attack(SMALLER.get(name, name))
+    generator = "gan" if attack.adversarial else "vae"
+    trials = lab.trials("A", generator, lab.split("A").targets[:identities], each, seed=0)
+    target = Counting(lab._trained("target", "A"), lab.engine)
+    oracle = Oracle(
+        target,
+        registry.defense(defense),
+        access=attack.access,
+        trials=len(trials),
+        budget=budget,
+        rng=torch.Generator().manual_seed(0),
+    )
+    return attack.run(oracle, lab.generator("A", generator), trials), oracle, target, trials
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_answers_every_trial_within_its_budget_and_all_it_sends_is_counted(registry, lab, name):
+    found, oracle, target, _ = attacked(registry, lab, name)
+    assert found.images.shape == (4, 1, 32, 32)
+    assert bool(((found.images >= 0) & (found.images <= 1)).all())
+    assert found.converged.shape == (4,)
+    assert found.converged.dtype == torch.bool
+    assert target.counted == int(oracle.ledger.per_trial.sum()) == sum(oracle.ledger.by_phase.values()) > 0
+    assert int(oracle.ledger.per_trial.max()) <= BUDGET
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_repeats_itself_and_lives_on_one_query(registry, lab, name):
+    first, again = (attacked(registry, lab, name)[0] for _ in range(2))
+    assert torch.equal(first.images, again.images)
+    found, oracle, *_ = attacked(registry, lab, name, budget=1)
+    assert int(oracle.ledger.per_trial.max()) <= 1
+    assert bool(found.images.isfinite().all())
+
+
+def test_without_d_the_target_is_convinced_and_the_judge_is_not(registry, lab):
+    """Section IV-A: descent on the pixels gives near-copies of the seed."""
+    found, _, target, trials = attacked(registry, lab, "pixel", identities=20, each=1)
+    seeds = lab.generator("A", "vae").decode(trials.z0)
+    people = list(lab.split("A").targets)
+    assert float((target.scores(found.images).argmax(1) == trials.labels).float().mean()) >= 0.95
+    assert float((lab.evaluator("A").rank_of(found.images, people) == 0).float().mean()) <= 0.3
+    assert float((found.images - seeds).square().mean().sqrt()) < 0.05
+
+
+def test_black_box_descent_on_pixels_follows_the_gradient_at_more_queries_than_there_are_pixels(registry, lab):
+    found, oracle, target, trials = attacked(registry, lab, "bb-pixel", identities=2, each=1, defense="none")
+    before = target.scores(lab.generator("A", "vae").decode(trials.z0)).gather(1, trials.labels[:, None])
+    assert bool((target.scores(found.images).gather(1, trials.labels[:, None]) > before).all())
+    assert int(oracle.ledger.per_trial.min()) > 2 * 32 * 32
+    with pytest.raises(ValueError, match="give M >= 1024"):
+        registry.attack("bb-pixel:M=1000").run(oracle, lab.generator("A", "vae"), trials)
+
+
+def test_an_attack_that_needs_a_critic_is_skipped_where_there_is_none(tmp_path):
+    small = {"attacks": ["gmi:steps=5"], "folds": ["A"], "identities": 1, "trials": 1, "out": tmp_path}
+    (skipped,) = mia_bench.evaluate(**small)
+    assert skipped.status == "skipped"
+    assert "--generator" in skipped.reason
+    (done,) = mia_bench.evaluate(**small, generator="gan")
+    assert (done.status, done.generator) == ("ok", "gan")
+
+
+def test_queries_are_shared_within_a_repetition_only(registry, lab):
+    _, oracle, _, trials = attacked(registry, lab, "inverse", identities=4, each=3, budget=50)
+    assert [len(replicate) for replicate in trials.replicates()] == [4, 4, 4]
+    assert oracle.ledger.per_trial.tolist() == [50] * 12
+    assert oracle.access is Access.SCORES
