@@ -15,6 +15,7 @@ from .listing import list_
 from .new import new
 from .run import run
 from .show import show
+from .survey import survey
 from .train import train
 
 
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (run, show, list_, train, new, leaderboard):
+for command in (run, show, list_, train, new, leaderboard, survey):
     cli.add_command(command)
 
 
