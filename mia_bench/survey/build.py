@@ -181,7 +181,7 @@ def _plan(request: Request, records: Sequence[Record], loaded: Protocol, split: 
     others = sorted({*split.q2.people, *split.q3.people} - set(identities))
     if len(others) < DECOYS:
         raise RequestError(
-            f"fold {split.fold} of protocol {loaded.name} enrols {len(others)} people besides the {len(identities)} "
+            f"fold {split.fold} of protocol {loaded.name} enrols {len(others)} besides the {len(identities)} "
             f"shown, and {DECOYS} are needed as decoys; ask for fewer --identities"
         )
     people = draw.order([*identities, *draw.some(others, DECOYS, "decoys")], "faces")
