@@ -1,4 +1,4 @@
-"""Intervals over identities. Trials of one identity are not independent, so an identity's mean is the unit."""
+"""Intervals over independent units: identities, whose trials are not independent, or a survey's participants."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,3 +26,19 @@ def paired_difference(values: Mapping[str, float], reference: Mapping[str, float
     differences = [values[identity] - reference[identity] for identity in values if identity in reference]
     low, high = mean_interval(differences)
     return (round(float(np.mean(differences)), 6), low, high)
+
+
+def share_interval(hits: Sequence[int], counts: Sequence[int]) -> tuple[float, float]:
+    """95% percentile-bootstrap interval of sum(hits) / sum(counts), resampling units; each count is at least 1."""
+    result = bootstrap(
+        (np.asarray(hits, dtype=np.float64), np.asarray(counts, dtype=np.float64)),
+        lambda hit, count, axis: hit.sum(axis) / count.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+        batch=1000,
+    )
+    low, high = result.confidence_interval
+    return (round(float(low), 6), round(float(high), 6))

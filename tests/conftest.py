@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mia_bench import protocol
+from mia_bench import evaluate, protocol
 from mia_bench.core import Engine
 from mia_bench.laboratory import Laboratory
 from mia_bench.registry import Registry
@@ -37,3 +37,11 @@ def lfw():
     if not path.is_dir():
         pytest.skip(f"LFW is not here: set {LFW_VARIABLE} to the folder of lfw_deepfunneled")
     return path
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory):
+    """The folder of a small run to build surveys from: five identities of fold A, two trials, both attacks."""
+    out = tmp_path_factory.mktemp("attacked")
+    evaluate(attacks=["wb", "bb"], folds=["A"], identities=5, trials=2, budget=300, out=out)
+    return out

@@ -16,6 +16,7 @@ from .new import new
 from .paper import paper
 from .run import run
 from .show import show
+from .survey import survey
 from .train import train
 
 
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (run, show, list_, train, new, leaderboard, paper):
+for command in (run, show, list_, train, new, leaderboard, paper, survey):
     cli.add_command(command)
 
 

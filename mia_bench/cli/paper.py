@@ -22,7 +22,7 @@ _out = click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of records and figures.  [default: runs/PROTOCOL-paper]",
+    help="Folder of records and figures.  [default: runs/PROTOCOL-paper/TABLE]",
 )
 
 
@@ -52,7 +52,7 @@ def table1(budget: int, out: Path | None, **settings: Any) -> int:
     from ..paper.study import BLACK_BOX, WHITE_BOX
     from .output import stdout
 
-    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), out or study.out)
+    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), out or study.out / "table1")
     console = stdout()
     console.print(content.table(records))
     for line in content.reading(records):
@@ -79,7 +79,7 @@ def fig7(out: Path | None, **settings: Any) -> int:
     from .output import stdout
     from .progress import Bars
 
-    protocol, folder = study.protocol, out or study.out
+    protocol, folder = study.protocol, out or study.out / "fig7"
     settled = study.cells("wb")[0].settings  # what the request comes to, checked as any run's is
     check_writable(folder)
     points = []
@@ -131,7 +131,7 @@ def fig8(budget: int, shown: int, out: Path | None, **settings: Any) -> int:
     from ..reporting import gallery
     from .output import stdout
 
-    folder = out or study.out
+    folder = out or study.out / "table1"
     records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), folder)
     picture = gallery.write(records, study.protocol, folder, name="fig8.png", shown=shown)
     if picture is not None:
@@ -156,7 +156,7 @@ def pixels(out: Path | None, **settings: Any) -> int:
 
     cells = study.cells(*content.ATTACKS, budget=content.BUDGET)
     cells += study.cells(content.COSTLY, budget=content.BUDGET, trials=min(study.trials, content.TRIALS))
-    records = _run(cells, out or study.out)
+    records = _run(cells, out or study.out / "pixels")
     stdout().print(content.table(records))
     return _status(records)
 

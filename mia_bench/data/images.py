@@ -1,4 +1,4 @@
-"""Photo files to images."""
+"""Photo files to images, and images to pictures."""
 
 import hashlib
 import io
@@ -58,3 +58,8 @@ def load(people: dict[str, list[Path]], data: Data) -> Photos:
             labels.append(label)
             hashes.append(hashlib.sha256(content).hexdigest())
     return Photos(torch.stack(images), torch.tensor(labels), tuple(people), tuple(hashes))
+
+
+def picture(image: torch.Tensor) -> Image.Image:
+    """An image (1, H, W) in [0, 1] as an 8-bit grey picture."""
+    return Image.fromarray((image.squeeze(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())

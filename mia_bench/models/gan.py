@@ -87,10 +87,10 @@ def _play(net: GAN, photos: Photos, recipe: GANRecipe, progress: training.Progre
         if penalised:
             (slope,) = torch.autograd.grad(of_real.sum(), real, create_graph=True)
             loss = loss + PENALTY_EVERY * recipe.penalty / 2 * slope.square().flatten(1).sum(1).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         judged_by.step()
         made_by.zero_grad()
-        F.softplus(-net.critic(faces())).mean().backward()
+        F.softplus(-net.critic(faces())).mean().backward()  # type: ignore[no-untyped-call]
         made_by.step()
         averaged.update_parameters(net.decoder)
         progress(step + 1, recipe.steps)

@@ -42,7 +42,7 @@ class Study:
 
     @property
     def out(self) -> Path:
-        """Where its records go unless told otherwise."""
+        """Where its records go, a folder for each experiment, unless told otherwise."""
         return Path("runs") / f"{self.protocol.name}-paper"
 
 
