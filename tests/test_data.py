@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from mia_bench import protocol
-from mia_bench.data import images, propose, readers
+from mia_bench.data import propose, readers
 from mia_bench.data import split as splits
+from mia_bench.data.photo import grey
 from mia_bench.errors import RequestError
 from mia_bench.laboratory import Laboratory
 
@@ -202,9 +203,20 @@ def test_16_bits_and_rotation_are_understood(tmp_path):
     rotated = Image.Exif()
     rotated[0x0112] = 3
     Image.fromarray((ramp // 257).astype(np.uint8)).save(turned, exif=rotated, quality=95)
-    first, second = (np.asarray(images.grey(file.read_bytes(), file), dtype=int) for file in (deep, turned))
+    first, second = (np.asarray(grey(file.read_bytes(), file), dtype=int) for file in (deep, turned))
     assert abs(first - (ramp // 257)).max() <= 1
     assert abs(second - (ramp // 257)[:, ::-1]).max() <= 8
+
+
+def test_a_photo_with_damaged_exif_is_named(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    photo = tmp_path / "photo.jpg"
+    Image.new("L", (8, 8)).save(photo, exif=exif)
+    damaged = photo.read_bytes().replace(b"\x01\x0f\x00\x02", b"\x01\x01\x00\x02")  # the maker becomes the height
+    assert damaged != photo.read_bytes()
+    with pytest.raises(RequestError, match=r"photo\.jpg cannot be decoded"):
+        grey(damaged, photo)
 
 
 def test_weights_pinned_for_another_split_are_refused(lab):

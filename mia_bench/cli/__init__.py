@@ -10,6 +10,7 @@ import sys
 import click
 
 from ..errors import RequestError
+from .data import data
 from .leaderboard import leaderboard
 from .listing import list_
 from .new import new
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (run, show, list_, train, new, leaderboard, paper, survey):
+for command in (run, show, list_, train, new, data, leaderboard, paper, survey):
     cli.add_command(command)
 
 
@@ -61,7 +62,7 @@ def main() -> None:
             click.echo(f"mia-bench: {' '.join(message.split())}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("mia-bench: interrupted; finished cells are kept, the same command goes on from them", err=True)
+        click.echo("mia-bench: interrupted; what is finished is kept, the same command goes on from there", err=True)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output left, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

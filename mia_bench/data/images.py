@@ -1,29 +1,16 @@
 """Photo files to images, and images to pictures."""
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ..core.photos import Photos
 from ..errors import RequestError
 from ..protocol import Data
-
-
-def grey(content: bytes, file: Path) -> Image.Image:
-    """The photo upright and grey, 8 bits; RequestError naming the file if it cannot be decoded."""
-    try:
-        with Image.open(io.BytesIO(content)) as photo:
-            upright = ImageOps.exif_transpose(photo)
-            if upright.mode.startswith("I"):  # 16 bits: convert() would clip, not scale
-                upright = Image.fromarray((np.asarray(upright).clip(0, 65535) / 257).astype(np.uint8))
-            return upright.convert("L")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        detail = "not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise RequestError(f"photo {file} cannot be decoded: {detail}") from None
+from .photo import grey
 
 
 def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:

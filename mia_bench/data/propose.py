@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RequestError
-from . import images, readers
+from . import readers
+from .photo import grey
 
 PHOTOS_OF_EACH = (20, 16, 12, 10, 8, 6, 4)
 """Photos asked of an enrolled person, the most first: half train R_tar, half R_eval."""
@@ -99,7 +100,7 @@ def _divide(counts: dict[str, int], root: Path) -> _Division:
 def _distinct_photos(files: tuple[Path, ...]) -> int:
     """How many different photos; each is decoded, so that what cannot be used is named now."""
     for file in files:
-        images.grey(file.read_bytes(), file)
+        grey(file.read_bytes(), file)
     return len({readers.sha256_of(file) for file in files})
 
 
