@@ -25,8 +25,8 @@ from .protocol import Protocol
 
 T = TypeVar("T")
 
-OnTraining = Callable[[str, int, int], None]
-"""Called with (what is trained, steps done, steps in all)."""
+OnWork = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Laboratory:
 
     protocol: Protocol
     engine: Engine
-    on_training: OnTraining = lambda what, step, steps: None
+    on_work: OnWork = lambda what, step, steps: None
     _made: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
     def split(self, fold: str) -> splits.Split:
@@ -119,7 +119,7 @@ class Laboratory:
 
     def retrained(self) -> "Laboratory":
         """The same laboratory with every network trained anew, whatever is pinned or cached."""
-        fresh = Laboratory(self.protocol, self.engine, self.on_training)
+        fresh = Laboratory(self.protocol, self.engine, self.on_work)
         for fold in self.protocol.split.folds:
             for role in self.protocol.roles:
                 fresh._made["network", role, fold] = self.train(role, fold)
@@ -148,7 +148,7 @@ class Laboratory:
         """A role's network trained now by its recipe, whatever is pinned or cached."""
 
         def progress(step: int, steps: int) -> None:
-            self.on_training(f"{role} {fold}", step, steps)
+            self.on_work(f"training {role} {fold}", step, steps)
 
         photos, seed, device = self._photos(role, fold), self._seed(role, fold), self.engine.device
         if role in self.protocol.generators:

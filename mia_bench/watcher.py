@@ -19,5 +19,5 @@ class Watcher:
     def cell_done(self, cell: Cell, result: Record, resumed: bool) -> None:
         """A cell has its record, from now or (``resumed``) from before."""
 
-    def training(self, what: str, step: int, steps: int) -> None:
-        """A network without weights is being trained."""
+    def working(self, what: str, step: int, steps: int) -> None:
+        """Something long, such as a training, has come so far."""

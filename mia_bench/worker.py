@@ -19,7 +19,7 @@ from .core.engine import Engine
 from .core.oracle import Oracle
 from .core.seeds import rng
 from .errors import ComponentError, RequestError
-from .laboratory import Laboratory, OnTraining
+from .laboratory import Laboratory, OnWork
 from .record import AttackAccuracy, EvaluatorAccuracy, IdentityRow, ProtocolId, Queries, Record, Utility
 from .stats import mean_interval
 from .watcher import Watcher
@@ -45,7 +45,7 @@ class Worker:
     def execute(self, cell: Cell) -> Outcome:
         """One cell, whatever happens: an attack, defense or target that fails gives a record that says so."""
         started = time.perf_counter()
-        lab = self._laboratory(cell.settings, self._watcher.training)
+        lab = self._laboratory(cell.settings, self._watcher.working)
         results: dict[str, Any] = {}
         tensors = b""
         reason = cell.mismatch()
@@ -90,11 +90,11 @@ class Worker:
             tensors,
         )
 
-    def _laboratory(self, settings: Settings, on_training: OnTraining) -> Laboratory:
+    def _laboratory(self, settings: Settings, on_work: OnWork) -> Laboratory:
         key = (settings.protocol.sha256, settings.device)
         if key not in self._labs:
             engine = Engine.on(settings.device)
-            self._labs[key] = Laboratory(settings.protocol, engine, on_training)
+            self._labs[key] = Laboratory(settings.protocol, engine, on_work)
             self._environments[settings.device] = environment.describe(engine)  # before the run writes anything
         return self._labs[key]
 

@@ -1,5 +1,7 @@
 """Readers, decoding, splits, protocol files."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -235,3 +237,38 @@ def test_lfw(lfw):
     assert division.targets == 50
     assert propose._public_photos({person: len(files) for person, files in found.people.items()}, division) > 9_000
     assert division.folds == ("A",)
+
+
+def test_the_lfw_protocol_divides_its_people_as_its_text_says(lfw):
+    """Q1 everyone with fewer than 20 photos; Q2 and Q3 share the targets and no photo (asserted in the split)."""
+    split = splits.make(protocol.load("lfw", lfw), "A")
+    assert (len(split.targets), split.q2.classes, split.q3.classes) == (20, 41, 41)
+    assert set(split.q2.people) & set(split.q3.people) == set(split.targets)
+    assert split.q1.classes == 5749 - 62
+    assert len(split.q1) == 10_210
+
+
+def test_a_targets_photos_are_halved_and_others_keep_some_for_testing(tmp_path):
+    root = face_folder(tmp_path / "faces", {f"p{i}": 12 if i < 3 else 10 for i in range(9)} | {"q": 3, "r": 3})
+    text = toml_for(root)
+    rules = {"targets": 2, "min_photos": 10, "q2_photos": 99, "q3_photos": 99, "q1_photos": 5}
+    for key, value in rules.items():
+        text = re.sub(rf"^{key} = \d+", f"{key} = {value}", text, flags=re.M)
+    extra = "min_target_photos = 12\nq2_others = 2\nq3_others = 2\ntest_photos = 4"
+    text = re.sub(r"^folds = .*$", f'folds = ["A"]\n{extra}', text, flags=re.M)
+    split = splits.make(protocol.load(str(written(tmp_path, text))), "A")
+    assert set(split.targets) <= {"p0", "p1", "p2"}
+    for photos in (split.q2, split.q3):
+        assert photos.classes == 4
+        assert {len(photos.of(person)) for person in split.targets} == {6}
+        assert {len(photos.of(person)) for person in set(photos.people) - set(split.targets)} <= {8, 9}
+    assert {len(split.q2_test.of(person)) for person in split.targets} == {4}
+    assert {len(split.q2_test.of(person)) for person in split.q2.people} <= {2, 3, 4}
+
+
+def test_folders_in_the_place_of_photos_are_named(tmp_path):
+    """An unprepared VGGFace2 has its people one folder deeper."""
+    for part in ("train", "test"):
+        face_folder(tmp_path / "vggface2" / part, {f"n00000{i}": 3 for i in range(3)})
+    unprepared = tmp_path / "vggface2"
+    refused(mia("train", "--protocol", "vggface2", "--data", unprepared), "test holds folders", "data prepare")

@@ -71,35 +71,18 @@ def table1(budget: int, out: Path | None, **settings: Any) -> int:
 def fig7(out: Path | None, **settings: Any) -> int:
     """Criterion C against the cosine of g to the true gradient, for every generator of the protocol."""
     study = _study(**settings, generator=None)
-    from ..core.engine import Engine
     from ..files import check_writable
-    from ..laboratory import Laboratory
     from ..paper import fig7 as content
-    from ..registry import Registry
     from .output import stdout
     from .progress import Bars
 
-    protocol, folder = study.protocol, out or study.out / "fig7"
-    settled = study.cells("wb")[0].settings  # what the request comes to, checked as any run's is
+    folder = out or study.out / "fig7"
     check_writable(folder)
-    points = []
     with Bars(0) as bars:
-        lab = Laboratory(protocol, Engine.on(settled.device), bars.training)
-        fold = settled.folds[0]
-        people = lab.split(fold).targets[: settled.identities]
-        for name in protocol.generators:
-            points += content.measure(
-                lab.target(fold, Registry().target("paper")),
-                name,
-                lab.generator(fold, name),
-                lab.trials(fold, name, people, settled.trials, settled.seed),
-                [person for person in people for _ in range(settled.trials)],
-                settled.seed,
-                lambda step, name=name: bars.training(f"fig7 {name}", step + 1, content.STEPS[-1] + 1),  # type: ignore[misc]
-            )
+        points = content.measure(study, bars.working)
     content.write_csv(points, folder / "fig7.csv")
     console = stdout()
-    for name in protocol.generators:
+    for name in study.protocol.generators:
         found = content.summary([point for point in points if point.generator == name])
         console.print(
             f"D = {name}: Spearman correlation of C and cosine {found.spearman:.3f}; "

@@ -13,7 +13,7 @@ from ..watcher import Watcher
 
 
 class Bars(Watcher):
-    """A bar a cell: trials done, queries, time left; one a training: steps done."""
+    """A bar a cell: trials done, queries, time left; one for other work, such as a training: steps done."""
 
     def __init__(self, cells: int) -> None:
         console = Console(stderr=True)
@@ -33,7 +33,7 @@ class Bars(Watcher):
         self._done = 0
         self._bar: TaskID | None = None
         self._queries = 0
-        self._trainings: dict[str, TaskID] = {}
+        self._works: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,14 +65,14 @@ class Bars(Watcher):
         detail = "already done" if resumed else result.status if result.status != "ok" else f"{result.wall_s:.0f} s"
         self._console.print(f"{self._done}/{self._cells} {_name(cell)}: {detail}", highlight=False, markup=False)
 
-    def training(self, what: str, step: int, steps: int) -> None:
-        if what not in self._trainings:
+    def working(self, what: str, step: int, steps: int) -> None:
+        if what not in self._works:
             if not self._live:
-                self._console.print(f"training {what}: {steps} steps", highlight=False, markup=False)
-            self._trainings[what] = self._progress.add_task(f"training {what}", total=steps, unit="steps")
-        self._progress.update(self._trainings[what], completed=step)
+                self._console.print(f"{what}: {steps} steps", highlight=False, markup=False)
+            self._works[what] = self._progress.add_task(what, total=steps, unit="steps")
+        self._progress.update(self._works[what], completed=step)
         if step == steps:
-            self._progress.remove_task(self._trainings.pop(what))
+            self._progress.remove_task(self._works.pop(what))
 
 
 def _name(cell: Cell) -> str:

@@ -39,7 +39,7 @@ def train(protocol: str, data: Path | None, device: str, check: bool, export: Pa
     if check and loaded.pinned is None:
         raise RequestError(f"protocol {loaded.name} has no pinned figures to check; run it without --check")
     with Bars(0) as bars:
-        lab = Laboratory(loaded, Engine.on(api.device_of(device)), bars.training)
+        lab = Laboratory(loaded, Engine.on(api.device_of(device)), bars.working)
         if check:
             lab = lab.retrained()
         if export is not None:

@@ -68,6 +68,11 @@ def folder(root: Path) -> Index:
         photos = tuple(
             sorted(p for p in person.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         )
+        if not photos and any(path.is_dir() for path in person.iterdir()):
+            raise RequestError(
+                f"{person} holds folders, not photos: {root} should hold one folder per person with the photos inside; "
+                "give a folder inside it, or make its photos ready with 'mia-bench data prepare'"
+            )
         if not photos:
             raise RequestError(f"{person} holds no photo ({', '.join(SUFFIXES)}); add some or remove the folder")
         people[person.name] = photos

@@ -39,22 +39,11 @@ def make(protocol: Protocol, fold: str) -> Split:
     rule, found = protocol.split, readers.index(protocol)
     shuffled = _shuffled(list(found.people), rule.seed, "people")
     eligible = [person for person in shuffled if len(found.people[person]) >= rule.min_photos]
-    target_photos = rule.min_target_photos or rule.min_photos
-    candidates = [person for person in eligible if len(found.people[person]) >= target_photos]
-    needed = rule.targets * len(rule.folds)
+    least = rule.min_target_photos or rule.min_photos
+    candidates = [person for person in eligible if len(found.people[person]) >= least]
     others = rule.q2_others + rule.q3_others
-    if len(candidates) < needed:
-        raise RequestError(
-            f"protocol {protocol.name} attacks {needed} people with at least {target_photos} photos, but {found.root} "
-            f"has {len(candidates)}"
-        )
-    if len(eligible) < rule.targets + others:
-        short = [person for person in sorted(found.people) if person not in eligible]
-        example = f"; e.g. {found.root / short[0]} has {len(found.people[short[0]])}" if short else ""
-        raise RequestError(
-            f"protocol {protocol.name} enrols {rule.targets + others} people with at least "
-            f"{rule.min_photos} photos, but {found.root} has {len(eligible)}{example}"
-        )
+    _require(protocol, found, "attacks", rule.targets * len(rule.folds), least)
+    _require(protocol, found, "enrols", rule.targets + others, rule.min_photos)
     readers.check_hash(found, protocol.data)
 
     start = rule.folds.index(fold) * rule.targets
@@ -101,6 +90,18 @@ def make(protocol: Protocol, fold: str) -> Split:
     )
     _assert_disjoint(split)
     return split
+
+
+def _require(protocol: Protocol, found: readers.Index, verb: str, people: int, photos: int) -> None:
+    """RequestError if fewer people than needed have so many photos."""
+    short = [person for person, files in found.people.items() if len(files) < photos]
+    able = len(found.people) - len(short)
+    if able < people:
+        example = f"; e.g. {found.root / short[0]} has {len(found.people[short[0]])}" if short else ""
+        raise RequestError(
+            f"protocol {protocol.name} {verb} {people} people with at least {photos} photos, but {found.root} has "
+            f"{able}{example}"
+        )
 
 
 def _shuffled(items: list[T], seed: int, role: str) -> list[T]:

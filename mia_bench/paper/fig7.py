@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..access import Access
-from ..core import Generator, Oracle, Pipeline, Trials, criterion, gradient, scores_of
+from ..core import Engine, Generator, Oracle, Pipeline, Trials, criterion, gradient, scores_of
 from ..core.seeds import rng
 from ..core.target import Recogniser
 from ..errors import RequestError
 from ..files import write_atomic
+from ..laboratory import Laboratory, OnWork
+from .study import WHITE_BOX, Study
 
 SIGMA2 = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-4, 0.1, 0.5))
 """The paper's range [1e-4, 1], two a decade."""
@@ -57,19 +60,35 @@ class Summary:
     """Of those, the share with a cosine above 0.8."""
 
 
-def measure(
+def measure(study: Study, on_work: OnWork) -> list[Point]:
+    """The points of a study's trials with each generator of its protocol; ``on_work`` hears of the progress."""
+    settings = study.cells(WHITE_BOX)[0].settings
+    fold = settings.folds[0]
+    lab = Laboratory(study.protocol, Engine.on(settings.device), on_work)
+    people = lab.split(fold).targets[: settings.identities]
+    target = lab.target(fold, settings.target)
+    found: list[Point] = []
+    for name in study.protocol.generators:
+        trials = lab.trials(fold, name, people, settings.trials, settings.seed)
+        watched = partial(on_work, f"fig7 {name}")
+        found += _descend(target, name, lab.generator(fold, name), trials, people, settings.seed, watched)
+    return found
+
+
+def _descend(
     target: Recogniser,
     name: str,
     generator: Generator,
     trials: Trials,
-    identities: Sequence[str],
+    people: Sequence[str],
     seed: int,
-    on_step: Callable[[int], None] = lambda step: None,
+    on_step: Callable[[int, int], None],
 ) -> list[Point]:
-    """The points of all trials along the true gradient's descent; ``identities`` names each trial's.
+    """The points of all trials along the true gradient's descent; one that has reached the stop gives no more.
 
-    A trial that has reached the paper's stop gives no more. Costs M * len(SIGMA2) queries a measured step and trial.
+    Costs M * len(SIGMA2) queries a measured step and trial.
     """
+    each = len(trials) // len(people)
     budget = (STEPS[-1] + 1) + len(STEPS) * (M * len(SIGMA2) + 1)
     oracle = Oracle(
         target,
@@ -82,11 +101,12 @@ def measure(
     z, active = trials.z0.clone(), torch.arange(len(trials))
     found: list[Point] = []
     for step in range(STEPS[-1] + 1):
-        on_step(step)
+        on_step(step + 1, STEPS[-1] + 1)
         L, g_true = _true(oracle, generator, trials, z, active)
         going = (-L).exp() <= STOP
         active, L, g_true = active[going.cpu()], L[going], g_true[going]
         if not len(active):
+            on_step(STEPS[-1] + 1, STEPS[-1] + 1)
             break
         if step in STEPS:
             with torch.inference_mode():
@@ -94,7 +114,7 @@ def measure(
                     C, cosine = _estimate(oracle, generator, trials, z, active, L, g_true, sigma2)
                     values = zip(active.tolist(), C.tolist(), cosine.tolist(), strict=True)
                     found += [
-                        Point(name, identities[trial], int(trials.replicate[trial]), step, sigma2, c, cos)
+                        Point(name, people[trial // each], int(trials.replicate[trial]), step, sigma2, c, cos)
                         for trial, c, cos in values
                     ]
         alpha = (STEP / g_true.norm(dim=1, keepdim=True)).clamp(max=ALPHA_MAX)
