@@ -4,6 +4,7 @@ Where the paper is silent there is a parameter with a stated default: how many s
 that does not converge goes on until the oracle's budget is spent.
 """
 
+from abc import abstractmethod
 from typing import Annotated, Self
 
 import torch
@@ -17,30 +18,26 @@ from mia_bench.core import (
     Oracle,
     Reconstructions,
     Trials,
+    alpha,
     bounded,
     criterion,
     gradient,
     scores_of,
 )
 
-from ._descent import alpha
-
 MOST_NUMBERS = 2**25
-"""In E at a time: 128 MiB. In pixel space a single trial's E has a million."""
+"""In E at a time, 128 MiB, or one trial's: in the space of 32x32 pixels E has a million."""
 
 
-class BlackBox(Attack):
-    """Descent on the latent along a gradient estimated from M random perturbations of it.
+class EstimatedDescent(Attack):
+    """Descent along a gradient estimated from random perturbations; subclasses say how many.
 
     The paper attacks full scores and knows nothing of withheld ones; here the target's, where withheld, is read as the
     most it can have been (``bounded``). Rounding and noise are taken at face value: the attack does not adapt.
     """
 
-    name = "bb"
     access = Access.SCORES
 
-    M: Annotated[int, Field(ge=1)] = 64
-    """Perturbations a step; at least m."""
     alpha_max: Annotated[float, Field(gt=0)] = 100.0
     step: Annotated[float, Field(gt=0)] = 0.1
     """alpha = min(alpha_max, step / ||g||) (section V-A)."""
@@ -59,11 +56,12 @@ class BlackBox(Attack):
             raise ValueError("sigma2 names a value twice")
         return self
 
-    def check(self, latent: int) -> None:
-        if latent > self.M:
-            raise ValueError(f"M = {self.M} cannot determine {latent} latent dimensions; give M >= {latent}")
+    @abstractmethod
+    def perturbations(self, latent: int) -> int:
+        """M, how many there are a step; at least m = ``latent``."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
+        M = self.perturbations(generator.latent)
         grid = torch.tensor(self.sigma2, device=trials.z0.device)
         z = trials.z0.clone()
         sigma2 = grid[0].repeat(len(trials))
@@ -80,10 +78,10 @@ class BlackBox(Attack):
 
         def estimate(L: Tensor, variance: Tensor, phase: str) -> tuple[Tensor, Tensor]:
             """g (active, m) and C (active,) from perturbations of variance (active,) (Eq. 10-17)."""
-            some = max(1, MOST_NUMBERS // (self.M * generator.latent))
+            some = max(1, MOST_NUMBERS // (M * generator.latent))
             found = []
             for of, L_of, v in zip(*(torch.split(part, some) for part in (active, L, variance)), strict=True):
-                E = trials.streams.randn(of, self.M, generator.latent) * v.sqrt()[:, None, None]
+                E = trials.streams.randn(of, M, generator.latent) * v.sqrt()[:, None, None]
                 s = loss(z[of].unsqueeze(1) + E, of, phase) - L_of.unsqueeze(1)
                 g = gradient(E, s)
                 found.append((g, criterion(E, s, g)))
@@ -100,11 +98,11 @@ class BlackBox(Attack):
                 converged[active[reached]] = True
                 oracle.finish(active[reached])
                 active, L = active[~reached], L[~reached]
-                if left - 1 < self.M or not len(active):
+                if left - 1 < M or not len(active):
                     break
 
                 due = step == 0 or (self.sigma2_every > 0 and step % self.sigma2_every == 0)
-                choose = due and left - 1 >= self.M * len(grid)
+                choose = due and left - 1 >= M * len(grid)
                 if choose:  # section IV-C: the sigma^2 whose fit leaves the smallest share of s unexplained
                     estimates = [estimate(L, variance.expand(len(active)), "sigma") for variance in grid]
                     g_all = torch.stack([g for g, _ in estimates])
@@ -117,3 +115,19 @@ class BlackBox(Attack):
                 step += 1
             oracle.finish(active)
             return Reconstructions(generator.decode(z), converged)
+
+
+class BlackBox(EstimatedDescent):
+    """The paper's black-box attack: descent on the latent."""
+
+    name = "bb"
+
+    M: Annotated[int, Field(ge=1)] = 64
+    """Perturbations a step; at least m."""
+
+    def check(self, latent: int) -> None:
+        if latent > self.M:
+            raise ValueError(f"M = {self.M} cannot determine {latent} latent dimensions; give M >= {latent}")
+
+    def perturbations(self, latent: int) -> int:
+        return self.M

@@ -7,10 +7,10 @@ from pydantic import Field
 from mia_bench.core import Generator, Oracle, Reconstructions, Trials
 
 from ._pixels import in_pixels
-from .bb import BlackBox
+from .bb import EstimatedDescent
 
 
-class BlackBoxPixelDescent(BlackBox):
+class BlackBoxPixelDescent(EstimatedDescent):
     """``bb`` on the pixels of the seed's image; a step costs more queries than the image has pixels.
 
     Reads withheld, rounded and noisy scores as ``bb`` does.
@@ -18,14 +18,11 @@ class BlackBoxPixelDescent(BlackBox):
 
     name = "bb-pixel"
 
-    M: Annotated[int, Field(ge=0)] = 0
-    """Perturbations a step; 0 is 1/16 more than there are pixels."""
+    over: Annotated[float, Field(gt=0)] = 1 / 16
+    """By which share the perturbations of a step are more than there are pixels."""
 
-    def check(self, latent: int) -> None:
-        """Any M: it is held against the number of pixels once that is known."""
+    def perturbations(self, latent: int) -> int:
+        return int(latent * (1 + self.over)) + 1
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
-        pixels, in_pixel_space = in_pixels(generator, trials)
-        enough = self.model_copy(update={"M": self.M or pixels.latent * 17 // 16})
-        BlackBox.check(enough, pixels.latent)
-        return BlackBox.run(enough, oracle, pixels, in_pixel_space)
+        return super().run(oracle, *in_pixels(generator, trials))

@@ -13,8 +13,9 @@ from mia_bench.core import Access, AdversarialGenerator, Attack, Generator, Orac
 class GMI(Attack):
     """White-box descent on the latent of a GAN: identity loss plus what the GAN's own critic says.
 
-    z_hat = argmin_z lambda_id L_id(z) + L_prior(z) with L_id the cross-entropy of R(D(z)) and L_prior = -critic(D(z)).
-    Holds the weights, so that nothing done to the released scores concerns it. Stops after ``steps``, never earlier.
+    z_hat = argmin_z lambda_id L_id(z) + L_prior(z) with L_id the cross-entropy of R(D(z)) and L_prior = -critic(D(z)),
+    by Nesterov's momentum as in the authors' code. They keep the best of several starts, a trial here has one. Holds
+    the weights, so that nothing done to the released scores concerns it. Stops after ``steps``, never earlier.
     """
 
     name = "gmi"
@@ -23,17 +24,19 @@ class GMI(Attack):
 
     steps: Annotated[int, Field(ge=1)] = 1500
     rate: Annotated[float, Field(gt=0)] = 0.02
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Both losses are averaged over so many identities in the authors' code: one's gradient is divided by it."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     lambda_id: Annotated[float, Field(gt=0)] = 100.0
     clip: Annotated[float, Field(gt=0)] = 1.0
-    """z stays within [-clip, clip]."""
+    """After each step z is within [-clip, clip]."""
     converged_at: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Score of the target from which a trial counts as converged."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         assert isinstance(generator, AdversarialGenerator)
         every = torch.arange(len(trials))
-        z = trials.streams.randn(every, generator.latent).clamp(-self.clip, self.clip)
+        z = trials.streams.randn(every, generator.latent)
         v = torch.zeros_like(z)
         y_hat = trials.labels
         score = torch.zeros(len(trials), device=z.device)
@@ -45,8 +48,8 @@ class GMI(Attack):
             (g,) = torch.autograd.grad((self.lambda_id * L_id + L_prior).sum(), z)
             score = (-L_id).detach().exp()
             with torch.no_grad():
-                v = self.momentum * v - self.rate * g
-                z = (z + v).clamp(-self.clip, self.clip)
+                v_before, v = v, self.momentum * v - self.rate * g / self.batch
+                z = (z - self.momentum * v_before + (1 + self.momentum) * v).clamp(-self.clip, self.clip)
         oracle.finish(every)
         with torch.inference_mode():
             return Reconstructions(generator.decode(z), score.cpu() >= self.converged_at)

@@ -36,26 +36,27 @@ class Inverse(Attack):
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         images = torch.empty_like(generator.decode(trials.z0))
+        codes = generator.encode(trials.public.images)
         for replicate in trials.replicates():
-            each = min(self.queries, int(oracle.remaining()[replicate].min()))
-            if each < 1:
-                images[replicate] = generator.decode(trials.z0[replicate])
-                continue
-            owner = replicate.repeat(each)
-            x = self._auxiliary(generator, trials, owner)
+            owner = replicate.repeat(min(self.queries, oracle.budget))
+            draw = trials.streams.of(int(replicate[0]))
+            x = self._auxiliary(generator, trials, codes, len(owner), draw)
             y = oracle.scores(x, owner, "auxiliary")
-            network = self._trained(self._aligned(y), x, trials.streams.of(int(replicate[0])))
+            network = self._trained(self._aligned(y), x, draw)
             with torch.inference_mode():
                 images[replicate] = network(self._confident(y, trials.labels[replicate]))
             oracle.finish(replicate)
         return Reconstructions(images, torch.ones(len(trials), dtype=torch.bool))
 
-    def _auxiliary(self, generator: Generator, trials: Trials, owner: Tensor) -> Tensor:
-        """Images (len(owner), 1, H, W) of people who are not enrolled: real ones first, then as many made ones."""
-        photos = trials.public.images.to(trials.z0.device)[: len(owner)]
-        codes = generator.encode(trials.public.images)
-        made = len(owner) - len(photos)
-        spread = torch.randn(made, generator.latent, generator=trials.streams.of(int(owner[0]))).to(codes.device)
+    def _auxiliary(
+        self, generator: Generator, trials: Trials, codes: Tensor, count: int, draw: torch.Generator
+    ) -> Tensor:
+        """Images (count, 1, H, W) of people who are not enrolled: Q1's photos in random order, then faces from D, drawn
+        around the codes (n, m) of Q1."""
+        order = torch.randperm(len(trials.public), generator=draw)[:count]
+        photos = trials.public.images[order].to(codes.device)
+        made = count - len(photos)
+        spread = torch.randn(made, generator.latent, generator=draw).to(codes.device)
         with torch.inference_mode():
             drawn = generator.decode(codes.mean(0) + codes.std(0) * spread) if made else photos[:0]
         return torch.cat([photos, drawn])
@@ -65,11 +66,13 @@ class Inverse(Attack):
         return ((y.clamp(min=1e-30).log() + self.c).clamp(min=0) / self.c).nan_to_num(nan=0.0)
 
     def _confident(self, y: Tensor, labels: Tensor) -> Tensor:
-        """An answer (identities, classes) that is sure of each label and else like those it was given for others."""
+        """An answer (identities, classes) that is sure of each label and else like those it was given for others, with
+        as many scores as an answer has: the truncation in force."""
         likest = y.nan_to_num(nan=0.0)[:, labels].topk(min(self.nearest, len(y)), dim=0).indices
-        vectors = self._aligned(y)[likest].mean(0)
-        sure = self._aligned(torch.tensor([self.confidence], device=y.device))
-        return vectors.scatter(1, labels.unsqueeze(1), sure.expand(len(labels), 1))
+        sure = self._aligned(torch.tensor([self.confidence], device=y.device)).expand(len(labels), 1)
+        vectors = self._aligned(y)[likest].mean(0).scatter(1, labels.unsqueeze(1), sure)
+        kept = vectors.topk(int((~y.isnan()).sum(1).max()), dim=1)
+        return torch.zeros_like(vectors).scatter(1, kept.indices, kept.values)
 
     def _trained(self, y: Tensor, x: Tensor, draw: torch.Generator) -> nn.Module:
         """The inverse network (B, classes) -> (B, 1, H, W), least squares on the pixels."""

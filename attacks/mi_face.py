@@ -12,8 +12,9 @@ from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, T
 class MIFace(Attack):
     """White-box descent on the pixels' cost c(x) = 1 - f_y(x) from a black image, without auxiliary knowledge.
 
-    Algorithm 1 with PROCESS the clipping to [0, 1]. Holds the weights, so that nothing done to the released scores
-    concerns it. Its trials differ in nothing: the algorithm draws nothing and starts from one image.
+    Algorithm 1 with PROCESS the clipping to [0, 1]; the image of lowest cost is returned. Holds the weights, so that
+    nothing done to the released scores concerns it. Its trials differ in nothing: the algorithm draws nothing and
+    starts from one image.
     """
 
     name = "mi-face"
@@ -24,12 +25,14 @@ class MIFace(Attack):
     beta: Annotated[int, Field(ge=1)] = 100
     """Patience: a trial ends when its cost is not below the highest of the last beta."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
-    """A trial ends when f_y reaches this."""
+    """A trial ends when f_y reaches this (printed as c <= gamma, which the first image would meet)."""
     rate: Annotated[float, Field(gt=0)] = 0.1
     """lambda, the size of a step."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         x = torch.zeros_like(generator.decode(trials.z0))
+        best = x.clone()
+        lowest = torch.full((len(trials),), torch.inf)
         converged = torch.zeros(len(trials), dtype=torch.bool)
         costs = torch.full((len(trials), self.beta), torch.inf)
         active = torch.arange(len(trials))
@@ -40,6 +43,9 @@ class MIFace(Attack):
             (g,) = torch.autograd.grad(c.sum(), x_active)
             c = c.detach().cpu()
 
+            better = active[c < lowest[active]]
+            best[better] = x[better]
+            lowest[active] = torch.minimum(lowest[active], c)
             reached = c <= 1 - self.gamma
             stuck = c >= costs[active].amax(1)
             costs[active, step % self.beta] = c
@@ -51,4 +57,4 @@ class MIFace(Attack):
                 break
             x[active] = (x[active] - self.rate * g).clamp(0, 1)
         oracle.finish(active)
-        return Reconstructions(x, converged)
+        return Reconstructions(best, converged)

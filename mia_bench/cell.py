@@ -72,8 +72,9 @@ class Cell:
             return (
                 f"attack {self.attack.name} needs {needs} access; target {self.settings.target.name} grants {granted}"
             )
-        if self.attack.adversarial and self.settings.protocol.generators[self.settings.generator].kind != "gan":
-            return f"attack {self.attack.name} needs a GAN; generator {self.settings.generator} is none (--generator)"
+        if self.attack.adversarial and not self.settings.protocol.generators[self.settings.generator].has_critic:
+            name, generator = self.attack.name, self.settings.generator
+            return f"attack {name} needs a generator with a critic; {generator} has none (--generator gan)"
         if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
             return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"
         return ""

@@ -189,7 +189,10 @@ class Laboratory:
         return derive(self.protocol.split.seed, "model", part, fold)
 
     def recipe_sha256(self, role: str, fold: str) -> str:
-        """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them."""
+        """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them.
+
+        What ``models/`` fixes in code is covered by ``format``: raise it when that changes.
+        """
         photos = self._photos(role, fold)
         content = {
             "format": 2,

@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -62,7 +62,7 @@ class Split(Section):
     min_target_photos: Annotated[int, Field(ge=2)] | None = None
     """A person needs this many to be a target; where not given, ``min_photos``."""
     q1_people: Count = 0
-    """At most so many people in Q1, the attacker's; 0 is everyone not enrolled."""
+    """People in Q1, the attacker's; 0 is everyone not enrolled."""
     q1_photos: Positive
     """At most so many photos of each."""
     q2_photos: Positive
@@ -78,6 +78,8 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.min_target_photos is not None and self.min_target_photos < self.min_photos:
+            raise ValueError("min_target_photos is less than min_photos, which every enrolled person needs")
         if len(set(self.folds)) != len(self.folds):
             raise ValueError("folds names a fold twice")
         return self
@@ -103,7 +105,7 @@ class Augmentation(Section):
 
 
 class Recipe(Section):
-    """How a network is trained: AdamW, one-cycle learning rate."""
+    """How a network is trained. All but a GAN's D and critic: AdamW, one-cycle learning rate."""
 
     widths: Widths
     """Channels after each halving."""
@@ -117,6 +119,8 @@ class Recipe(Section):
 class VAERecipe(Recipe):
     """The attacker's D as the decoder of a VAE trained on Q1, as in the paper."""
 
+    has_critic: ClassVar[bool] = False
+
     kind: Literal["vae"]
     latent: Positive
     """m."""
@@ -125,7 +129,10 @@ class VAERecipe(Recipe):
 
 
 class GANRecipe(Recipe):
-    """The attacker's D as the generator of a GAN trained on Q1; an encoder is fitted to it afterwards."""
+    """The attacker's D as the generator of a GAN trained on Q1 (Adam, constant rates); an encoder is fitted to it
+    afterwards, which alone knows weight decay."""
+
+    has_critic: ClassVar[bool] = True
 
     kind: Literal["gan"]
     latent: Positive
@@ -136,6 +143,7 @@ class GANRecipe(Recipe):
     """Weight of R1, the squared slope of the critic at real photos."""
     encoder_steps: Positive
     """How long the encoder is trained once D is."""
+    encoder_learning_rate: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
     """D is the moving average of the trained generator's weights, with this decay a step."""
 

@@ -6,7 +6,7 @@ from .attack import Attack, Reconstructions, Trials, scores_of
 from .component import Component
 from .defense import Defense, Pipeline
 from .engine import Engine
-from .estimator import criterion, gradient
+from .estimator import alpha, criterion, gradient
 from .generator import AdversarialGenerator, Generator
 from .oracle import Ledger, Oracle
 from .photos import Photos
@@ -38,6 +38,7 @@ __all__ = [
     "Streams",
     "Target",
     "Trials",
+    "alpha",
     "bounded",
     "criterion",
     "gradient",

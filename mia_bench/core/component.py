@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -39,12 +40,19 @@ class Component(BaseModel):
 
     @property
     def source_sha256(self) -> str:
-        """SHA-256 of the file that defines it, so that a record is not reused after its plugin was edited."""
-        path = inspect.getsourcefile(type(self))
-        if path is None:
-            return ""
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        """SHA-256 of the files that define it and the plugins it derives from, and of the private modules (``_*.py``)
+        beside them, so that a record is not reused after its plugin was edited."""
+        plugins = [kind for kind in type(self).__mro__ if issubclass(kind, Component) and not _is_core(kind)]
+        files = {Path(file) for kind in plugins if (file := inspect.getsourcefile(kind))}
+        files |= {private for file in files for private in file.parent.glob("_[!_]*.py")}
+        digest = hashlib.sha256()
+        for source in sorted(files, key=lambda file: file.name):
+            digest.update(hashlib.sha256(source.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def _is_core(kind: type) -> bool:
+    return kind.__module__.startswith(__package__ + ".")
 
 
 def _written(value: Any) -> str:

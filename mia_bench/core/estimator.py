@@ -1,4 +1,5 @@
-"""The paper's gradient estimate and how far it can be trusted (Yoshimura et al., Eq. 14, 16 and 17)."""
+"""The paper's gradient estimate, how far it can be trusted, and the step along it (Yoshimura et al., Eq. 14, 16, 17 and
+section V-A)."""
 
 import torch
 from torch import Tensor
@@ -19,3 +20,9 @@ def criterion(E: Tensor, s: Tensor, g: Tensor) -> Tensor:
     residual = s - (E @ g.unsqueeze(-1)).squeeze(-1)
     total = (s * s).sum(1)
     return torch.where(total > 0, (residual * residual).sum(1) / total, torch.ones_like(total)).clamp(max=1)
+
+
+def alpha(g: Tensor, alpha_max: float, step: float) -> Tensor:
+    """alpha = min(alpha_max, step / ||g||) (section V-A), (trials, 1) for gradients g (trials, m)."""
+    norm: Tensor = torch.linalg.vector_norm(g, dim=1, keepdim=True)
+    return (step / norm).clamp(max=alpha_max)

@@ -54,6 +54,11 @@ def make(protocol: Protocol, fold: str) -> Split:
     enrolled = set(q2_people) | set(q3_people)
     q1_people = [person for person in shuffled if person not in enrolled]
     q1_people = sorted(q1_people[: rule.q1_people] if rule.q1_people else q1_people)
+    if len(q1_people) < rule.q1_people:
+        raise RequestError(
+            f"protocol {protocol.name} wants {rule.q1_people} people for Q1, the attacker's, but {found.root} has "
+            f"{len(q1_people)} besides those enrolled"
+        )
     public = sum(min(len(found.people[person]), rule.q1_photos) for person in q1_people)
     if len(q1_people) < 2 or public <= protocol.run.seed_photos:
         raise RequestError(

@@ -1,7 +1,5 @@
 """D as the generator of a GAN (the paper's second choice, section V and Fig. 7), with an encoder fitted afterwards."""
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,7 +56,9 @@ def train(photos: Photos, recipe: GANRecipe, seed: int, device: torch.device, pr
             recovered, decoded = net.encoder(net.decoder(z))[0], net.decoder(net.encoder(images)[0])
             return F.mse_loss(recovered, z) + recipe.latent * F.mse_loss(decoded, images)
 
-        fitting = recipe.model_copy(update={"steps": recipe.encoder_steps, "learning_rate": 2e-3})
+        fitting = recipe.model_copy(
+            update={"steps": recipe.encoder_steps, "learning_rate": recipe.encoder_learning_rate}
+        )
         training.fit(net.encoder, loss, photos, fitting, device, lambda done, _: progress(recipe.steps + done, steps))
     return net.requires_grad_(True).eval()
 
@@ -97,4 +97,4 @@ def _play(net: GAN, photos: Photos, recipe: GANRecipe, progress: training.Progre
 
     latents = [torch.randn(recipe.batch, recipe.latent, device=images.device) for _ in range(CALIBRATION_BATCHES)]
     update_bn(latents, averaged)  # the averaged weights have other activations than any that trained
-    net.decoder.load_state_dict(copy.deepcopy(averaged.module.state_dict()))
+    net.decoder.load_state_dict(averaged.module.state_dict())
