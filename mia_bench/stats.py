@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_1samp
 
 RESAMPLES = 10_000
 SEED = 20260101
@@ -42,3 +42,14 @@ def share_interval(hits: Sequence[int], counts: Sequence[int]) -> tuple[float, f
     )
     low, high = result.confidence_interval
     return (round(float(low), 6), round(float(high), 6))
+
+
+def few_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of the mean of a few shares, by Student's t, within [0, 1]; None below five, where it says nothing.
+
+    Resampling five values, as ``mean_interval`` would, gives intervals that are too short.
+    """
+    if len(values) < 5:
+        return None
+    found = ttest_1samp(np.asarray(values, dtype=np.float64), 0.0).confidence_interval()
+    return (round(max(0.0, float(found.low)), 6), round(min(1.0, float(found.high)), 6))

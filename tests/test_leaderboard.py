@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mia_bench import leaderboard, record
+from mia_bench import leaderboard, protocol, record
 from mia_bench.errors import RequestError
 
 from .helpers import mia, refused
@@ -100,3 +100,9 @@ def test_wrong_requests(tmp_path):
     result = mia("leaderboard", "build", records, "--out", tmp_path / "o", "--readme", tmp_path / "README.md")
     assert result.returncode == 2
     assert "has no lines <!-- leaderboard:orl -->" in result.stderr
+
+
+def test_what_is_published_was_made_with_the_protocols_of_this_package():
+    for folder in sorted((ROOT / "leaderboard").glob("*/records")):
+        for found in record.read_folder(folder):
+            assert found.protocol.sha256 == protocol.load(found.protocol.name).sha256

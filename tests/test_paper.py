@@ -41,6 +41,11 @@ def test_table1_stands_beside_the_papers_and_fig8_takes_its_records(tmp_path):
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "fig8.png").read_bytes().startswith(b"\x89PNG")
     assert [record.stat().st_mtime_ns for record in records] == written
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    result = mia("paper", "fig8", *small)
+    assert result.returncode == 2
+    assert "--fresh" in result.stderr.splitlines()[-1]
 
 
 def test_fig7_gives_points_figures_and_what_they_say(tmp_path):

@@ -107,6 +107,23 @@ def test_it_goes_on_with_people_who_have_no_record(faces, vggface2, tmp_path):
     assert preparation.pending() == []
 
 
+def test_faces_that_went_are_cut_again_and_damaged_notes_are_named(faces, vggface2, tmp_path):
+    out = tmp_path / "faces"
+    shutil.copytree(faces, out)
+    shutil.rmtree(out / "s10")
+    preparation = begin(vggface2, out, Settings())
+    assert preparation.pending() == ["s10"]
+    prepared(preparation)
+    assert contents(out) == contents(faces)
+    for content in (b"{", b'{"photos": 1}'):
+        (out / ".done" / "s10.json").write_bytes(content)
+        with pytest.raises(RequestError, match=r"s10\.json is damaged"):
+            preparation.pending()
+    (out / ".request.json").write_bytes(b"{")
+    with pytest.raises(RequestError, match=r"request\.json is damaged"):
+        begin(vggface2, out, Settings())
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_killed_and_started_again(faces, vggface2, tmp_path):
     out = tmp_path / "faces"

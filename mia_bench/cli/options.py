@@ -23,3 +23,6 @@ generator = click.option(
 )
 seed = click.option("--seed", type=int, metavar="N", help="Seed of every trial.  [default: the protocol's]")
 device = click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+resume = click.option(
+    "--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew."
+)

@@ -18,11 +18,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _identities = click.option(
     "--identities", type=int, metavar="N", help="Attack the first N of the first fold.  [default: the paper's 5]"
 )
+_budget = click.option("--budget", type=int, default=10_000, show_default=True, metavar="N", help="Queries per trial.")
 _out = click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of records and figures.  [default: runs/PROTOCOL-paper/TABLE]",
+    help="Folder of records and figures.  [default: one in runs/PROTOCOL-paper]",
 )
 
 
@@ -41,18 +42,19 @@ def paper() -> None:
 @options.generator
 @_identities
 @_trials(100, "the paper's 100")
-@click.option("--budget", type=int, default=10_000, show_default=True, metavar="N", help="Queries per trial.")
+@_budget
 @options.seed
 @options.device
+@options.resume
 @_out
-def table1(budget: int, out: Path | None, **settings: Any) -> int:
+def table1(budget: int, resume: bool, out: Path | None, **settings: Any) -> int:
     """R_eval accuracy of both attacks, per identity and on average, beside the paper's Table I."""
     study = _study(**settings)
     from ..paper import table1 as content
     from ..paper.study import BLACK_BOX, WHITE_BOX
     from .output import stdout
 
-    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), out or study.out / "table1")
+    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), out or study.out / "table1", resume)
     console = stdout()
     console.print(content.table(records))
     for line in content.reading(records):
@@ -78,6 +80,7 @@ def fig7(out: Path | None, **settings: Any) -> int:
 
     folder = out or study.out / "fig7"
     check_writable(folder)
+    content.load_matplotlib()  # before minutes of measuring
     with Bars(0) as bars:
         points = content.measure(study, bars.working)
     content.write_csv(points, folder / "fig7.csv")
@@ -102,23 +105,26 @@ def fig7(out: Path | None, **settings: Any) -> int:
 @options.generator
 @_identities
 @_trials(100, "the paper's 100, shared with table1")
-@click.option("--budget", type=int, default=10_000, show_default=True, metavar="N", help="Queries per trial.")
+@_budget
 @click.option("--shown", type=click.IntRange(1, 12), default=4, show_default=True, help="Faces of each kind.")
 @options.seed
 @options.device
+@options.resume
 @_out
-def fig8(budget: int, shown: int, out: Path | None, **settings: Any) -> int:
+def fig8(budget: int, shown: int, resume: bool, out: Path | None, **settings: Any) -> int:
     """A gallery of both attacks' reconstructions beside training photos, of the records that table1 makes."""
     study = _study(**settings)
+    from ..errors import RequestError
     from ..paper.study import BLACK_BOX, WHITE_BOX
     from ..reporting import gallery
     from .output import stdout
 
     folder = out or study.out / "table1"
-    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), folder)
+    records = _run(study.cells(WHITE_BOX, BLACK_BOX, budget=budget), folder, resume)
     picture = gallery.write(records, study.protocol, folder, name="fig8.png", shown=shown)
-    if picture is not None:
-        stdout().print(str(picture), highlight=False, markup=False, soft_wrap=True)
+    if picture is None:
+        raise RequestError(f"{folder} has no reconstructions beside its records; make them again with --fresh")
+    stdout().print(str(picture), highlight=False, markup=False, soft_wrap=True)
     return _status(records)
 
 
@@ -128,18 +134,24 @@ def fig8(budget: int, shown: int, out: Path | None, **settings: Any) -> int:
 @options.generator
 @_identities
 @_trials(20, "20; bb-pixel has 2")
+@_budget
 @options.seed
 @options.device
+@options.resume
 @_out
-def pixels(out: Path | None, **settings: Any) -> int:
-    """Both attacks with and without D: without it R_tar is convinced, at what cost, and R_eval is not."""
+def pixels(budget: int, resume: bool, out: Path | None, **settings: Any) -> int:
+    """Both attacks with and without D: without it R_tar is convinced, at what cost, and R_eval is not.
+
+    bb-pixel has a budget of its own, 45 steps.
+    """
     study = _study(**settings)
     from ..paper import pixels as content
     from .output import stdout
 
-    cells = study.cells(*content.ATTACKS, budget=content.BUDGET)
-    cells += study.cells(content.COSTLY, budget=content.BUDGET, trials=min(study.trials, content.TRIALS))
-    records = _run(cells, out or study.out / "pixels")
+    cells = study.cells(*content.ATTACKS, budget=budget)
+    costly = content.costly_budget(study.protocol.data.image)
+    cells += study.cells(content.COSTLY, budget=costly, trials=min(study.trials, content.TRIALS))
+    records = _run(cells, out or study.out / "pixels", resume)
     stdout().print(content.table(records))
     return _status(records)
 
@@ -165,12 +177,12 @@ def _study(
     return Study(loaded, people, trials, generator, seed, device)
 
 
-def _run(cells: "list[Cell]", folder: Path) -> "list[Record]":
+def _run(cells: "list[Cell]", folder: Path, resume: bool) -> "list[Record]":
     from .. import api
     from .progress import Bars
 
     with Bars(len(cells)) as bars:
-        return list(api.execute(cells, folder, watcher=bars))
+        return list(api.execute(cells, folder, fresh=not resume, watcher=bars))
 
 
 def _status(records: "list[Record]") -> int:

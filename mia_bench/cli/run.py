@@ -46,9 +46,7 @@ from . import options
     metavar="FILE",
     help="Python file that defines attacks, defenses or targets. Repeatable. It is executed: give only what you trust.",
 )
-@click.option(
-    "--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew."
-)
+@options.resume
 def run(
     defenses: tuple[str, ...],
     attacks: tuple[str, ...],

@@ -77,8 +77,22 @@ class Preparation:
     settings: Settings
 
     def pending(self) -> list[str]:
-        """People without a record."""
-        return [person for person in self.source.people if not self._record(person).exists()]
+        """People who are not done."""
+        return [person for person in self.source.people if not self._is_done(person)]
+
+    def _is_done(self, person: str) -> bool:
+        """Has a record, and the faces that it counts."""
+        if not self._record(person).exists():
+            return False
+        faces = self.out / person
+        return (len(list(faces.glob("*.png"))) if faces.is_dir() else 0) == self._tally(person).faces
+
+    def _tally(self, person: str) -> Tally:
+        record = self._record(person)
+        try:
+            return Tally(**json.loads(record.read_bytes()))
+        except (ValueError, TypeError):
+            raise _damaged(record) from None
 
     def execute(self, workers: int) -> Iterator[Tally]:
         """Do the people pending in so many processes; yield what became of each, in the order of finishing."""
@@ -108,7 +122,7 @@ class Preparation:
 
     def finish(self) -> dict[str, Any]:
         """Write and return the manifest; RequestError if nobody is left."""
-        tallies = [Tally(**json.loads(self._record(person).read_bytes())) for person in self.source.people]
+        tallies = [self._tally(person) for person in self.source.people]
         total: Counter[str] = Counter()
         for tally in tallies:
             total.update({key: value for key, value in asdict(tally).items() if isinstance(value, int)})
@@ -144,7 +158,13 @@ def begin(source: Path, out: Path, settings: Settings) -> Preparation:
         raise RequestError(f"--out {out} is a file; give a folder")
     begun = out / _REQUEST
     if begun.exists():
-        _check_same(json.loads(begun.read_bytes()), request, out)
+        try:
+            before = json.loads(begun.read_bytes())
+        except ValueError:
+            raise _damaged(begun) from None
+        if not isinstance(before, dict):
+            raise _damaged(begun)
+        _check_same(before, request, out)
         for half_written in [*out.glob(f".{MANIFEST}.*"), *(out / _DONE).glob(".*")]:
             half_written.unlink()
     elif out.is_dir() and any(out.iterdir()):
@@ -178,6 +198,10 @@ def _check_same(begun: dict[str, Any], request: dict[str, Any], out: Path) -> No
                 f"--out {out} was begun with {key} {begun.get(key)}, this is {value}; go on with the same, or give "
                 "another --out"
             )
+
+
+def _damaged(file: Path) -> RequestError:
+    return RequestError(f"{file} is damaged: remove it if it is a person's, or give another --out")
 
 
 def _json(content: dict[str, Any]) -> bytes:

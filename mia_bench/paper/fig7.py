@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..access import Access
-from ..core import Engine, Generator, Oracle, Pipeline, Trials, criterion, gradient, scores_of
+from ..core import Engine, Generator, Oracle, Pipeline, Trials, alpha, criterion, gradient, scores_of
 from ..core.seeds import rng
 from ..core.target import Recogniser
 from ..errors import RequestError
@@ -29,6 +29,8 @@ STEPS = (0, 1, 2, 5, 10, 20, 50)
 M = 64
 ALPHA_MAX, STEP, STOP = 100.0, 0.1, 0.99
 """The paper's descent: alpha = min(100, 0.1 / ||g||), until the score exceeds 0.99."""
+FLOOR = 1e-9
+"""A score below this counts as this, as in ``bb``."""
 CLOSE_C, CLOSE_COSINE = 0.1, 0.8
 """The paper: C < 0.1 goes with a cosine above 0.8, which was enough for the attack."""
 
@@ -71,7 +73,10 @@ def measure(study: Study, on_work: OnWork) -> list[Point]:
     for name in study.protocol.generators:
         trials = lab.trials(fold, name, people, settings.trials, settings.seed)
         watched = partial(on_work, f"fig7 {name}")
-        found += _descend(target, name, lab.generator(fold, name), trials, people, settings.seed, watched)
+        of_generator = _descend(target, name, lab.generator(fold, name), trials, people, settings.seed, watched)
+        if not of_generator:
+            raise RequestError(f"every trial with generator {name} starts above the stop of {STOP}: nothing to measure")
+        found += of_generator
     return found
 
 
@@ -117,17 +122,21 @@ def _descend(
                         Point(name, people[trial // each], int(trials.replicate[trial]), step, sigma2, c, cos)
                         for trial, c, cos in values
                     ]
-        alpha = (STEP / g_true.norm(dim=1, keepdim=True)).clamp(max=ALPHA_MAX)
-        z[active] -= alpha * g_true
+        z[active] -= alpha(g_true, ALPHA_MAX, STEP) * g_true
     return found
 
 
 def _true(oracle: Oracle, generator: Generator, trials: Trials, z: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
-    """L (of,) and dL/dz (of, m) by the chain rule (Eq. 8)."""
+    """L (of,), as the black-box attack reads it off the score, and dL/dz (of, m) by the chain rule (Eq. 8)."""
     z_of = z[of].requires_grad_()
     L = F.cross_entropy(oracle.logits(generator.decode(z_of), of), trials.labels[of], reduction="none")
     (g,) = torch.autograd.grad(L.sum(), z_of)
-    return L.detach(), g
+    return _loss((-L.detach()).exp()), g
+
+
+def _loss(y_n: Tensor) -> Tensor:
+    """L = -log y_n (Eq. 2-4), finite where a score is 0."""
+    return -y_n.clamp(min=FLOOR).log()
 
 
 def _estimate(
@@ -145,7 +154,7 @@ def _estimate(
     owner = of.repeat_interleave(M)
     y = scores_of(oracle, generator, (z[of].unsqueeze(1) + E).flatten(0, 1), owner)
     y_n = y.gather(1, trials.labels[owner].unsqueeze(1)).view(-1, M)
-    s = -y_n.clamp(min=1e-9).log() - L.unsqueeze(1)
+    s = _loss(y_n) - L.unsqueeze(1)
     g = gradient(E, s)
     return criterion(E, s, g), F.cosine_similarity(g, g_true)
 
@@ -171,16 +180,24 @@ def write_csv(points: Sequence[Point], file: Path) -> None:
     write_atomic(file, text.getvalue().encode())
 
 
+def load_matplotlib() -> None:
+    """RequestError where matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise RequestError("figures need matplotlib: pip install -e '.[figures]'") from None
+
+
 def draw(points: Sequence[Point], folder: Path) -> list[Path]:
     """fig7.png and fig7.svg: a panel for each generator, darker for a larger sigma^2.
 
     RequestError where matplotlib is not installed.
     """
-    try:
-        from matplotlib.colors import LogNorm
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RequestError("figures need matplotlib: pip install 'mia-bench[figures]'") from None
+    load_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
     names = list(dict.fromkeys(point.generator for point in points))
     figure = Figure(figsize=(4.4 * len(names) + 1, 4.2), layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
@@ -207,9 +224,11 @@ def draw(points: Sequence[Point], folder: Path) -> list[Path]:
     panels[0].set_ylabel("cosine of g to the true gradient")
     figure.colorbar(shown, ax=list(panels), label="sigma$^2$")
     files = []
+    # a fixed salt, no date: equal points give equal files
     for suffix in ("png", "svg"):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        with rc_context({"svg.hashsalt": "fig7"}):
+            figure.savefig(buffer, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
         write_atomic(folder / f"fig7.{suffix}", buffer.getvalue())
         files.append(folder / f"fig7.{suffix}")
     return files

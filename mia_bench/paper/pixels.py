@@ -15,10 +15,15 @@ DESCRIPTIONS = {
     "bb-pixel": "black-box on the pixels (Eq. 14, M above their number)",
 }
 ATTACKS, COSTLY = ("wb", "pixel", "bb"), "bb-pixel"
-BUDGET = 50_000
-"""Queries a trial for ``bb-pixel``, where a step alone takes more than a thousand."""
+COSTLY_STEPS = 45
+"""Room for ``bb-pixel``, where a step takes more queries than there are pixels."""
 TRIALS = 2
 """Of ``bb-pixel``, per identity."""
+
+
+def costly_budget(image: tuple[int, int]) -> int:
+    """Queries a trial for COSTLY_STEPS of ``bb-pixel`` on images of this height and width."""
+    return COSTLY_STEPS * (image[0] * image[1] * 17 // 16 + 2)
 
 
 def table(records: Sequence[Record]) -> Table:

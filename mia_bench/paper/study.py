@@ -43,7 +43,9 @@ class Study:
     @property
     def out(self) -> Path:
         """Where its records go, a folder for each experiment, unless told otherwise."""
-        return Path("runs") / f"{self.protocol.name}-paper"
+        name = self.generator or self.protocol.run.generator
+        suffix = "" if name == self.protocol.run.generator else f"-{name}"
+        return Path("runs") / f"{self.protocol.name}-paper{suffix}"
 
 
 def failed(records: list[Record]) -> list[str]:

@@ -135,7 +135,10 @@ def _records(request: Request) -> list[Record]:
     chosen = [record for record in against if not request.attacks or record.attack in request.attacks]
     if len(settings := groups(chosen)) > 1:
         titles = "; ".join(group.title for group in settings)
-        raise RequestError(f"the records in {request.run} were made under different settings: {titles}")
+        raise RequestError(
+            f"the records in {request.run} were made under different settings ({titles}); give each run "
+            "a folder of its own with --out"
+        )
     for record in chosen:
         if record.status != "ok":
             raise RequestError(
