@@ -93,6 +93,7 @@ class EstimatedDescent(Attack):
                 left = int(oracle.remaining()[active].min())  # alike for all: each has taken every step so far
                 if left < 1:
                     break
+                oracle.offer(generator.decode(z[active]), active)
                 L = loss(z[active].unsqueeze(1), active, "search").squeeze(1)
                 reached = ((-L).exp() > self.stop).cpu()
                 converged[active[reached]] = True

@@ -43,6 +43,7 @@ class GMI(Attack):
         for _ in range(min(self.steps, oracle.budget)):
             z.requires_grad_()
             x = generator.decode(z)
+            oracle.offer(x, every)
             L_id = F.cross_entropy(oracle.logits(x, every), y_hat, reduction="none")
             L_prior = -generator.realism(x)
             (g,) = torch.autograd.grad((self.lambda_id * L_id + L_prior).sum(), z)

@@ -45,6 +45,7 @@ class MIFace(Attack):
 
             better = active[c < lowest[active]]
             best[better] = x[better]
+            oracle.offer(best[active], active)
             lowest[active] = torch.minimum(lowest[active], c)
             reached = c <= 1 - self.gamma
             stuck = c >= costs[active].amax(1)

@@ -58,6 +58,7 @@ class Ortho(Attack):
             v, settled = torch.zeros_like(z), z.clone()
             s = torch.full((len(z), 1), self.sigma, device=z.device)
             for step in range(steps):
+                oracle.offer(generator.decode(z), every)
                 q = torch.linalg.qr(trials.streams.randn(every, generator.latent, self.pairs)).Q.mT
                 at = torch.cat([z[:, None] + s[..., None] * q, z[:, None] - s[..., None] * q], 1)
                 crops = self._crops(trials, self.pairs).repeat(1, 2, 1)

@@ -33,7 +33,9 @@ class WhiteBox(Attack):
         for _ in range(min(self.max_steps, oracle.budget)):
             y_hat = trials.labels[active]
             z_active = z[active].requires_grad_()
-            L = F.cross_entropy(oracle.logits(generator.decode(z_active), active), y_hat, reduction="none")
+            x = generator.decode(z_active)
+            oracle.offer(x, active)
+            L = F.cross_entropy(oracle.logits(x, active), y_hat, reduction="none")
             (g,) = torch.autograd.grad(L.sum(), z_active)  # Eq. 8: the chain rule through R and D
 
             reached = ((-L).exp() > self.stop).cpu()

@@ -5,14 +5,19 @@ import torch
 from torch import nn
 
 from mia_bench.core import (
+    REFUSED,
     Access,
     AccessError,
     BudgetExceededError,
     CallableRecogniser,
     ComponentError,
+    Defense,
     Engine,
     ModuleRecogniser,
+    Offers,
     Oracle,
+    Pipeline,
+    bounded,
 )
 
 
@@ -88,3 +93,48 @@ def test_a_callable_target_is_checked_at_the_door():
     for bad in (lambda x: torch.ones(len(x), 2), lambda x: torch.full((len(x), 3), torch.nan)):
         with pytest.raises(ComponentError, match="the target answered"):
             CallableRecogniser(bad, 3, engine).scores(images(2))
+
+
+def test_an_offer_counts_for_every_budget_it_was_made_within(registry, lab):
+    start = torch.zeros(2, 1, 32, 32)
+    offers = Offers((2, 4, 10), start)
+    target = ModuleRecogniser(lab._trained("target", "A"), lab.engine)
+    oracle = Oracle(
+        target,
+        registry.defense("none"),
+        access=Access.SCORES,
+        trials=2,
+        budget=10,
+        budgets=(2, 4, 10),
+        offers=offers,
+        rng=torch.Generator(),
+    )
+    assert oracle.budgets == (2, 4, 10)
+    oracle.scores(images(3), torch.tensor([0, 0, 0]))
+    oracle.offer(torch.full((1, 1, 32, 32), 0.5), torch.tensor([0]))
+    oracle.scores(images(2), torch.tensor([0, 0]))
+    judged = offers.final(torch.ones(2, 1, 32, 32), oracle.ledger.per_trial)
+    assert judged[:, 0].mean((1, 2, 3)).tolist() == [0, 0.5, 1], "nothing yet, the offer, what was handed in"
+    assert judged[:, 1].mean((1, 2, 3)).tolist() == [1, 1, 1], "a trial that sent nothing had its answer all along"
+
+
+class Doorman(Defense):
+    """Refuses images it is not sure of."""
+
+    name = "doorman"
+    refuses = True
+
+    def release(self, scores, rng):
+        return scores.where(scores.amax(1, keepdim=True) > 0.5, torch.nan)
+
+
+def test_a_refused_image_is_a_query_without_an_answer(registry, lab):
+    pipeline = Pipeline((Doorman(), *registry.defense("round1+labelonly").stages))
+    target = CallableRecogniser(lambda x: torch.tensor([[0.9, 0.1], [0.5, 0.5]])[: len(x)], 2, Engine.on("cpu"))
+    oracle = Oracle(target, pipeline, access=Access.LABEL_ONLY, trials=1, budget=9, rng=torch.Generator())
+    assert oracle.labels(images(2), torch.tensor([0, 0])).tolist() == [0, REFUSED]
+    assert (oracle.ledger.refused, oracle.ledger.per_trial.tolist()) == (1, [2])
+    assert bounded(torch.tensor([[torch.nan, torch.nan], [0.9, torch.nan]])).tolist() == [
+        [0.5, 0.5],
+        [pytest.approx(0.9), pytest.approx(0.1)],
+    ]

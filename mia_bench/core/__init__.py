@@ -8,13 +8,15 @@ from .defense import Defense, Pipeline
 from .engine import Engine
 from .estimator import alpha, criterion, gradient
 from .generator import AdversarialGenerator, Generator
+from .offers import Offers
 from .oracle import Ledger, Oracle
 from .photos import Photos
-from .scores import bounded, ranking, top_label
+from .scores import REFUSED, bounded, ranking, refused, top_label
 from .seeds import Streams
 from .target import CallableRecogniser, Enrolment, ModuleRecogniser, Recogniser, Target
 
 __all__ = [
+    "REFUSED",
     "Access",
     "AccessError",
     "AdversarialGenerator",
@@ -29,6 +31,7 @@ __all__ = [
     "Generator",
     "Ledger",
     "ModuleRecogniser",
+    "Offers",
     "Oracle",
     "Photos",
     "Pipeline",
@@ -43,6 +46,7 @@ __all__ = [
     "criterion",
     "gradient",
     "ranking",
+    "refused",
     "scores_of",
     "top_label",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..access import Access
 from ..errors import ComponentError
 from .component import Component
+from .scores import refused
 
 
 class Defense(Component):
@@ -18,6 +19,8 @@ class Defense(Component):
     """What it leaves a black-box caller: ``LABEL_ONLY`` where only the top label goes out."""
     withholds: ClassVar[bool] = False
     """True if it may turn scores into NaN (withheld); where it does not say so, a NaN is a defect."""
+    refuses: ClassVar[bool] = False
+    """True if it may refuse an image, which is to withhold all of its scores; later stages do not see it."""
 
     def check(self, classes: int) -> None:
         """Raise ValueError, with the mend, if its parameters make no sense for this many classes."""
@@ -57,14 +60,18 @@ class Pipeline:
         Raises ComponentError naming the stage whose answer has the wrong shape, dtype or values.
         """
         for stage in self.stages:
+            answered = ~refused(scores)
+            if not bool(answered.any()):
+                break
+            given = scores[answered]
             try:
-                released = stage.release(scores.clone(), rng)
+                released = stage.release(given.clone(), rng)
             except Exception as error:
                 raise ComponentError(f"defense {stage.spec} raised {type(error).__name__}: {error}") from error
-            problem = _problem(scores, released, stage)
+            problem = _problem(given, released, stage)
             if problem:
                 raise ComponentError(f"defense {stage.spec} {problem}")
-            scores = released
+            scores = scores.index_put((answered,), released)
         return scores
 
 
@@ -78,10 +85,11 @@ def _problem(given: Tensor, released: object, stage: Defense) -> str | None:
         return f"returned shape {tuple(released.shape)} for scores of shape {tuple(given.shape)}"
     nan = released.isnan()
     if nan.any():
-        if not stage.withholds and bool((nan & ~given.isnan()).any()):
+        kept = ~refused(released) if stage.refuses else slice(None)
+        if not stage.withholds and bool((nan & ~given.isnan())[kept].any()):
             return "returned NaN; a defense that withholds scores declares withholds = True"
-        if bool(nan.all(1).any()):
-            return "withheld every score of an image; at least the top one goes out"
+        if not stage.refuses and bool(refused(released).any()):
+            return "withheld every score of an image; a defense that refuses images declares refuses = True"
     values = released[~nan]
     if bool(values.isinf().any()):
         return "returned infinite scores"

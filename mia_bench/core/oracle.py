@@ -8,7 +8,8 @@ from torch import Tensor
 from ..access import Access
 from ..errors import AccessError, BudgetExceededError
 from .defense import Pipeline
-from .scores import top_label
+from .offers import Offers
+from .scores import refused, top_label
 from .target import ModuleRecogniser, Recogniser
 
 
@@ -18,6 +19,8 @@ class Ledger:
     def __init__(self, trials: int) -> None:
         self._phases: dict[str, Tensor] = {}
         self._trials = trials
+        self.refused = 0
+        """Of them, images that the service refused to answer, over all trials."""
 
     def charge(self, phase: str, counts: Tensor) -> None:
         """Add (trials,) int64 counts."""
@@ -51,21 +54,28 @@ class Oracle:
         trials: int,
         budget: int,
         rng: torch.Generator,
+        budgets: tuple[int, ...] = (),
+        offers: Offers | None = None,
         on_query: Callable[[int], None] | None = None,
         on_finish: Callable[[int], None] | None = None,
     ) -> None:
         self.access = access
         self.budget = budget
         """Images per trial."""
+        self.budgets = (*(smaller for smaller in budgets if smaller < budget), budget)
+        """Images per trial at which the attack is judged, ascending, the budget last: see ``offer``."""
         self.ledger = Ledger(trials)
         self._trials = trials
         self._label_only = defense.access is Access.LABEL_ONLY
+        self._offers = offers
         self._on_query = on_query
         self._on_finish = on_finish
 
         # The recogniser is held by these closures alone: no attribute leads an attack to weights.
         def released(images: Tensor) -> Tensor:
-            return defense.release(recogniser.scores(images.detach()), rng)
+            answer = defense.release(recogniser.scores(images.detach()), rng)
+            self.ledger.refused += int(refused(answer).sum())
+            return answer
 
         def logits(images: Tensor) -> Tensor:
             if not isinstance(recogniser, ModuleRecogniser):
@@ -76,14 +86,17 @@ class Oracle:
         self.__logits = logits
 
     def scores(self, images: Tensor, owner: Tensor, phase: str = "search") -> Tensor:
-        """Released scores (B, classes) for images (B, 1, H, W) in [0, 1]; NaN where withheld; no gradients."""
+        """Released scores (B, classes) for images (B, 1, H, W) in [0, 1]; no gradients.
+
+        NaN where withheld; a refused image, which counts as a query, has nothing but NaN.
+        """
         if self.access is Access.LABEL_ONLY or self._label_only:
             raise AccessError("scores are not released here: only labels")
         self._charge(images, owner, phase)
         return self.__released(images)
 
     def labels(self, images: Tensor, owner: Tensor, phase: str = "search") -> Tensor:
-        """Released labels (B,) int64 for images (B, 1, H, W) in [0, 1]."""
+        """Released labels (B,) int64 for images (B, 1, H, W) in [0, 1]; ``REFUSED`` (-1) where there is none."""
         self._charge(images, owner, phase)
         return top_label(self.__released(images))
 
@@ -100,6 +113,15 @@ class Oracle:
     def remaining(self) -> Tensor:
         """(trials,) int64: images each trial may still send."""
         return self.budget - self.ledger.per_trial
+
+    def offer(self, images: Tensor, owner: Tensor) -> None:
+        """Say what these trials would hand in if they had to stop now: images (B, 1, H, W) in [0, 1]. Costs nothing.
+
+        The last offer within a budget is what a run of that budget is taken to have found: success against budget comes
+        from one run. What ``run`` returns counts where the trial has sent its last image.
+        """
+        if self._offers is not None:
+            self._offers.put(images, owner, self.ledger.per_trial[owner])
 
     def finish(self, trials: Tensor) -> None:
         """Tell whoever watches that these trials are over; optional, changes nothing else."""
