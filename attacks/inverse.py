@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
 
+from ._prior import drawn
+
 
 class Inverse(Attack):
     """Trained on (answer, image) pairs of Q1's photos and of faces that D draws, then asked for each class's face.
@@ -55,11 +57,10 @@ class Inverse(Attack):
         around the codes (n, m) of Q1."""
         order = torch.randperm(len(trials.public), generator=draw)[:count]
         photos = trials.public.images[order].to(codes.device)
-        made = count - len(photos)
-        spread = torch.randn(made, generator.latent, generator=draw).to(codes.device)
+        missing = count - len(photos)
         with torch.inference_mode():
-            drawn = generator.decode(codes.mean(0) + codes.std(0) * spread) if made else photos[:0]
-        return torch.cat([photos, drawn])
+            made = generator.decode(drawn(codes, missing, draw)) if missing else photos[:0]
+        return torch.cat([photos, made])
 
     def _aligned(self, y: Tensor) -> Tensor:
         """Scores (B, classes) as the network takes them: log y + c, at least 0, and 0 where truncated; over c."""

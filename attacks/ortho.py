@@ -1,8 +1,8 @@
 """Descent along orthogonal antithetic differences: what the black-box estimate becomes where queries are scarce.
 
 Orthogonal pairs (Choromanski et al. 2018, "Structured Evolution with Compact Architectures for Scalable Policy
-Optimization"), momentum, a pool of starting points shared by all identities, random crops (expectation over
-transformation, Athalye et al. 2018), and a final choice among candidates by what the target itself says of them.
+Optimization"), momentum, a pool of starting points shared by all identities, random crops, and a final choice among
+candidates by what the target itself says of them.
 """
 
 from typing import Annotated
@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials, bounded
+from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
+
+from ._crops import crops, seen
+from ._loss import margin
+from ._prior import drawn
 
 
 class Ortho(Attack):
@@ -61,8 +65,8 @@ class Ortho(Attack):
                 oracle.offer(generator.decode(z), every)
                 q = torch.linalg.qr(trials.streams.randn(every, generator.latent, self.pairs)).Q.mT
                 at = torch.cat([z[:, None] + s[..., None] * q, z[:, None] - s[..., None] * q], 1)
-                crops = self._crops(trials, self.pairs).repeat(1, 2, 1)
-                L = self._loss(oracle, generator, trials, at, crops, "search")
+                by = crops(trials, every, self.pairs, self.crop).repeat(1, 2, 1)
+                L = self._loss(oracle, generator, trials, at, by, "search")
                 slope = (L[:, : self.pairs] - L[:, self.pairs :]) / (2 * s)
                 g = (slope[:, None] @ q).squeeze(1)
                 blind = (slope == 0).all(1, keepdim=True)
@@ -82,48 +86,23 @@ class Ortho(Attack):
         each = min(self.screen, oracle.budget // 5)
         for replicate in trials.replicates() if each else []:
             owner = replicate.repeat(each)
-            drawn = torch.randn(len(owner), generator.latent, generator=trials.streams.of(int(replicate[0])))
-            pool = codes.mean(0) + codes.std(0) * drawn.to(codes.device)
+            pool = drawn(codes, len(owner), trials.streams.of(int(replicate[0])))
             y = oracle.scores(generator.decode(pool), owner, "screening")
-            L = torch.stack([self._margin(y, label.expand(len(y))) for label in trials.labels[replicate]])
+            L = torch.stack([margin(y, label.expand(len(y)), self.floor) for label in trials.labels[replicate]])
             z[replicate] = pool[L.argmin(1)]
         return z
 
     def _loss(
-        self, oracle: Oracle, generator: Generator, trials: Trials, points: Tensor, crops: Tensor, phase: str
+        self, oracle: Oracle, generator: Generator, trials: Trials, points: Tensor, by: Tensor, phase: str
     ) -> Tensor:
         """Margins (T, n) of points (T, n, m), each seen through its crop (T, n, 3)."""
         owner = torch.arange(len(points)).repeat_interleave(points.shape[1])
-        some = generator.micro_batch
-        parts = zip(
-            *(torch.split(part, some) for part in (points.flatten(0, 1), crops.flatten(0, 1), owner)), strict=True
-        )
-        y = torch.cat([oracle.scores(_cropped(generator.decode(z), by), own, phase) for z, by, own in parts])
-        return self._margin(y, trials.labels[owner]).view(points.shape[:2])
-
-    def _margin(self, y: Tensor, labels: Tensor) -> Tensor:
-        """How far the best other class is above the label's (B,), in log scores (B, classes)."""
-        scores = bounded(y).clamp(min=self.floor).log()
-        own = labels.unsqueeze(1)
-        return scores.scatter(1, own, -torch.inf).amax(1) - scores.gather(1, own).squeeze(1)
-
-    def _crops(self, trials: Trials, n: int) -> Tensor:
-        """Scale and shifts (T, n, 3), each trial's from its own stream."""
-        drawn = trials.streams.randn(torch.arange(len(trials)), n, 3)
-        return (drawn / 2).clamp(-1, 1) * self.crop
+        y = seen(oracle.scores, generator, points.flatten(0, 1), by.flatten(0, 1), owner, phase)
+        return margin(y, trials.labels[owner], self.floor).view(points.shape[:2])
 
     def _selected(self, oracle: Oracle, generator: Generator, trials: Trials, candidates: Tensor, each: int) -> Tensor:
         """Of each trial's candidates (T, k, m) the one (T, m) with the lowest mean margin over the same crops."""
         T, k, _ = candidates.shape
-        crops = self._crops(trials, each).repeat(1, k, 1)
-        L = self._loss(oracle, generator, trials, candidates.repeat_interleave(each, 1), crops, "selection")
+        by = crops(trials, torch.arange(T), each, self.crop).repeat(1, k, 1)
+        L = self._loss(oracle, generator, trials, candidates.repeat_interleave(each, 1), by, "selection")
         return candidates[torch.arange(T), L.view(T, k, each).mean(2).argmin(1).cpu()]
-
-
-def _cropped(images: Tensor, by: Tensor) -> Tensor:
-    """Images (B, 1, H, W) scaled by 1 + by[:, 0] and shifted by by[:, 1:] of their size, edges repeated."""
-    theta = torch.zeros(len(images), 2, 3, device=images.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 + by[:, 0]
-    theta[:, :, 2] = 2 * by[:, 1:]  # the grid spans 2
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
