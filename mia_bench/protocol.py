@@ -1,16 +1,15 @@
 """Protocols: frozen, versioned experiments as validated TOML."""
 
-import difflib
 import hashlib
-import json
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from .errors import RequestError, first_problem
+from . import toml
+from .errors import RequestError
+from .toml import Section
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -19,12 +18,6 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RECOGNISERS = ("target", "evaluator")
 """The roles of a fold's recognisers; each generator is a role of its own, under its name."""
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=6)]
-
-
-class Section(BaseModel):
-    """A table of a protocol file: unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Section):
@@ -267,7 +260,7 @@ BUILT_IN = Path(__file__).parent / "protocols"
 
 def built_in() -> list[str]:
     """The names of the protocols that come with the package."""
-    return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
+    return toml.names_in(BUILT_IN)
 
 
 def load(name_or_path: str, data: Path | None = None) -> Protocol:
@@ -275,29 +268,16 @@ def load(name_or_path: str, data: Path | None = None) -> Protocol:
 
     ``data`` is the folder of its photos; without it the protocol's environment variable says, then its file.
     """
-    if name_or_path in built_in():
-        path = BUILT_IN / f"{name_or_path}.toml"
-    else:
-        path = Path(name_or_path)
-        if path.suffix != ".toml" and not path.exists():
-            close = difflib.get_close_matches(name_or_path, built_in(), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"built in: {', '.join(built_in())}"
-            raise RequestError(f"unknown protocol {name_or_path!r}; {hint}; or give the path of a .toml file")
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"protocol {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"protocol {path} is not TOML: {error}") from None
-    if content.get("schema") == 1:
-        raise RequestError(
-            f"protocol {path} has schema 1; write schema = 2 and [generators.vae] for [generator]: a protocol may now "
-            "have several generators"
-        )
-    try:
-        protocol = Protocol.model_validate_json(json.dumps(content, default=str), strict=True)
-    except ValidationError as error:
-        raise RequestError(f"protocol {path}: {first_problem(error)}") from None
+    path = toml.find("protocol", name_or_path, BUILT_IN)
+
+    def current(content: dict[str, Any]) -> None:
+        if content.get("schema") == 1:
+            raise RequestError(
+                f"protocol {path} has schema 1; write schema = 2 and [generators.vae] for [generator]: a protocol may "
+                "now have several generators"
+            )
+
+    protocol = toml.read("protocol", path, Protocol, current)
     return _with_absolute_paths(protocol, path.parent, data)
 
 
