@@ -7,6 +7,7 @@ import torch
 
 from . import protocol as protocols
 from . import runner
+from . import suite as suites
 from .cell import Cell, Settings
 from .data import readers
 from .errors import RequestError
@@ -37,6 +38,7 @@ def plan(
     *,
     defenses: Sequence[str] = (),
     attacks: Sequence[str] = (),
+    suite: str | None = None,
     target: str | None = None,
     generator: str | None = None,
     folds: Sequence[str] = (),
@@ -48,19 +50,33 @@ def plan(
 ) -> list[Cell]:
     """The cells of a request, ``none`` always among them and first; what is not given comes from the protocol.
 
+    A suite brings its attacks, to which ``attacks`` are added, its trials and its budgets, of which those above
+    ``budget`` fall away.
+
     Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
     """
     _check_request(protocol, generator, folds, identities, trials, budget, seed)
+    terms = suites.load(suite) if suite is not None else None
+    people = identities or protocol.split.targets
+    if terms and people < 2:
+        raise RequestError("--identities 1: a suite needs at least 2, one to choose the attack on, one to report")
+    if terms:
+        most = budget or terms.budgets_on(protocol.name)[-1]
+        budgets = (*(smaller for smaller in terms.budgets_on(protocol.name) if smaller < most), most)
+    else:
+        budgets = (budget or protocol.run.budget,)
     settings = Settings(
         protocol=protocol,
         target=registry.target(target or protocol.run.target),
         generator=generator or protocol.run.generator,
         folds=tuple(fold for fold in protocol.split.folds if not folds or fold in folds),
-        identities=identities or protocol.split.targets,
-        trials=trials or protocol.run.trials,
-        budget=budget or protocol.run.budget,
+        identities=people,
+        trials=trials or (terms.trials if terms else protocol.run.trials),
+        budgets=budgets,
         seed=protocol.run.seed if seed is None else seed,
         device=device_of(device),
+        suite=terms.title if terms else "",
+        development=terms.development_of(people) if terms else 0,
     )
     pipelines = {}
     for spec in ("none", *defenses):
@@ -68,7 +84,7 @@ def plan(
         _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
     chosen = {}
-    for spec in attacks or protocol.run.attacks:
+    for spec in (*terms.attacks, *attacks) if terms else attacks or protocol.run.attacks:
         attack = registry.attack(spec)
         _accept(f"attack {spec!r}", attack.check, protocol.generators[settings.generator].latent)
         chosen[attack.spec] = attack
@@ -94,6 +110,7 @@ def evaluate(
     protocol: str = "orl",
     data: str | Path | None = None,
     attacks: str | Sequence[str] = (),
+    suite: str | None = None,
     target: str | None = None,
     generator: str | None = None,
     folds: Sequence[str] = (),
@@ -110,8 +127,8 @@ def evaluate(
     """Attack a target with and without defenses and return the records, as ``mia-bench run`` does.
 
     ``defense`` is one spec such as ``"topk5+round2"`` or several; ``data`` the folder of photos of a protocol that does
-    not say where they are; ``generator`` the attacker's D by its name in the protocol; ``out`` the folder of records
-    (``runs/PROTOCOL``).
+    not say where they are; ``suite`` a list of attacks such as ``"v1"``; ``generator`` the attacker's D by its name in
+    the protocol; ``out`` the folder of records (``runs/PROTOCOL``).
 
     Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
     """
@@ -121,6 +138,7 @@ def evaluate(
         loaded,
         defenses=[defense] if isinstance(defense, str) else defense,
         attacks=[attacks] if isinstance(attacks, str) else attacks,
+        suite=suite,
         target=target,
         generator=generator,
         folds=folds,

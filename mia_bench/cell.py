@@ -26,9 +26,19 @@ class Settings:
     identities: int
     """Attacked in each fold: the first so many of its targets."""
     trials: int
-    budget: int
+    budgets: tuple[int, ...]
+    """Queries per trial at which an attack is judged, ascending; the last is what a trial may spend."""
     seed: int
     device: str
+    suite: str = ""
+    """The suite whose terms these are, if one."""
+    development: int = 0
+    """The first so many identities of each fold are those on which a suite's best attack is chosen."""
+
+    @property
+    def budget(self) -> int:
+        """Queries a trial may spend."""
+        return self.budgets[-1]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Cell:
             "parameters": self.parameters,
             "sources": [component.source_sha256 for component in components],
             "target": s.target.fingerprint(s.folds),
-            "run": [s.generator, s.folds, s.identities, s.trials, s.budget, s.seed],
+            "run": [s.generator, s.folds, s.identities, s.trials, s.budgets, s.seed, s.suite, s.development],
             "device": s.device.partition(":")[0],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -74,6 +74,12 @@ class Laboratory:
         )
         return self._once(("target", fold, target.spec), lambda: target.enrol(enrolment))
 
+    def codes(self, fold: str, generator: str) -> Tensor:
+        """Q1's photos as latents (n, m)."""
+        return self._once(
+            ("codes", fold, generator), lambda: self.generator(fold, generator).encode(self.split(fold).q1.images)
+        )
+
     def evaluator(self, fold: str) -> Evaluator:
         """R_eval, trained on Q3."""
         people = self.split(fold).q3.people
@@ -85,10 +91,8 @@ class Laboratory:
     def trials(self, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int) -> Trials:
         """``each`` trials of every identity. What a trial draws depends on (seed, fold, identity, trial) alone."""
         split, device = self.split(fold), self.engine.device
+        encodings = self.codes(fold, generator)
         named = [(identity, trial) for identity in identities for trial in range(each)]
-        encodings = self._once(
-            ("Q1 encodings", fold, generator), lambda: self.generator(fold, generator).encode(split.q1.images)
-        )
         z0 = []
         for identity, trial in named:
             draw = rng(seed, fold, identity, trial, "z0")

@@ -63,6 +63,32 @@ class Queries(_Part):
     budget: int
     """Per trial."""
     by_phase: dict[str, int]
+    refused: int = 0
+    """Of the total, images that the service would not answer."""
+
+
+class Point(_Part):
+    """Success against budget: what the attack would have reached with fewer queries."""
+
+    budget: int
+    """Images per trial."""
+    top1: Share
+    ci95: tuple[Share, Share]
+
+
+class Flag(_Part):
+    """A reason to suspect that a defense hides the leak rather than closes it."""
+
+    name: str
+    says: str
+    """A sentence, with the figures it rests on."""
+
+
+class Probes(_Part):
+    """What the defended service's answers give away (``probes.py``): shares of the images it was asked about."""
+
+    unrepeatable: Share
+    flat: Share
 
 
 class IdentityRow(_Part):
@@ -84,6 +110,10 @@ class IdentityRow(_Part):
     converged: Share
     queries: float
     """Mean per trial."""
+    held_out: bool = True
+    """False for those on which a suite's best attack is chosen."""
+    curve: list[Share] = []
+    """top1 at each budget of the record's ``curve``."""
 
 
 class Record(_Part):
@@ -110,6 +140,12 @@ class Record(_Part):
     """Attacked in each fold."""
     budget: int
     """Queries per trial."""
+    suite: str = ""
+    """The suite whose terms these are, e.g. ``v1``; '' for none."""
+    budgets: list[int] = []
+    """Those of the suite, at which defenses are compared; the last is ``budget``."""
+    transfer: bool = False
+    """The attack attacks a copy made from the target's answers."""
     attack_accuracy: AttackAccuracy | None = None
     evaluators: dict[str, EvaluatorAccuracy] = {}
     target_success: Share | None = None
@@ -117,8 +153,12 @@ class Record(_Part):
     ceiling: Share | None = None
     utility: Utility | None = None
     queries: Queries | None = None
+    curve: list[Point] = []
+    """Success against budget, all from this one run."""
     per_identity: list[IdentityRow] = []
-    flags: list[str] = []
+    probes: Probes | None = None
+    flags: list[Flag] = []
+    """What this cell alone shows; ``verdict.py`` adds what several show together."""
     finished_at: str
     """UTC, ISO 8601."""
     wall_s: float
@@ -139,7 +179,7 @@ class Record(_Part):
     def settings(self) -> tuple[object, ...]:
         """What two records must share for their figures to be compared."""
         device = str(self.environment.get("device", "")).partition(":")[0]
-        run = (self.seed, self.trials, self.identities, self.budget, device)
+        run = (self.seed, self.trials, self.identities, self.budget, self.suite, tuple(self.budgets), device)
         return (self.protocol.sha256, self.folds, self.target, self.generator, *run)
 
     def to_json(self) -> str:

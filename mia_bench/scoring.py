@@ -22,9 +22,15 @@ def judge(
     trials: Trials,
     target: Recogniser,
     found: Reconstructions,
+    offered: Tensor,
     ledger: Ledger,
+    development: int,
 ) -> list[IdentityRow]:
-    """One row per identity of a fold; ``target`` is asked undefended, after the attack, outside its ledger."""
+    """One row per identity of a fold; ``target`` is asked undefended, after the attack, outside its ledger.
+
+    ``offered`` (budgets, T, 1, H, W) is what the trials had at each budget of the curve; the first ``development``
+    identities are not held out.
+    """
     evaluator = lab.evaluator(fold)
     each = len(trials) // len(identities)
     shown = [identity for identity in identities for _ in range(each)]
@@ -34,6 +40,7 @@ def judge(
     own = scores.gather(1, trials.labels.unsqueeze(1)).squeeze(1)
     fooled = (scores.argmax(1) == trials.labels).view(-1, each)
     queries = ledger.per_trial.view(-1, each)
+    curve = torch.stack([evaluator.rank_of(images, shown).view(-1, each) == 0 for images in offered])
     rows = []
     for i, identity in enumerate(identities):
         rows.append(
@@ -49,6 +56,8 @@ def judge(
                 ceiling=_ceiling(generator, evaluator, identity, lab.split(fold).q3_test),
                 converged=_share(found.converged.view(-1, each)[i]),
                 queries=float(queries[i].float().mean()),
+                held_out=i >= development,
+                curve=[_share(hits) for hits in curve[:, i]],
             )
         )
     return rows

@@ -37,6 +37,11 @@ class Suite(Section):
                 raise ValueError(f"budgets.{name} is not ascending")
         return self
 
+    @property
+    def title(self) -> str:
+        """As records name it, e.g. ``v1``; a user's own with its version."""
+        return self.name if self.name == f"v{self.version}" else f"{self.name}-{self.version}"
+
     def budgets_on(self, protocol: str) -> tuple[int, ...]:
         """Queries per trial at which defenses are compared on a protocol, ascending."""
         return self.budgets.get(protocol, self.budgets["default"])

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +13,43 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from . import environment, record, scoring
+from . import environment, flags, record, scoring
+from .access import Access
 from .cell import Cell, Settings
-from .core.attack import checked
+from .core.attack import Reconstructions, Trials, checked
 from .core.engine import Engine
-from .core.oracle import Oracle
+from .core.offers import Offers
+from .core.oracle import Ledger, Oracle
 from .core.seeds import rng
 from .errors import ComponentError, RequestError
 from .laboratory import Laboratory, OnWork
-from .record import AttackAccuracy, EvaluatorAccuracy, IdentityRow, ProtocolId, Queries, Record, Utility
+from .probes import Answers, probe
+from .record import (
+    AttackAccuracy,
+    EvaluatorAccuracy,
+    IdentityRow,
+    Point,
+    Probes,
+    ProtocolId,
+    Queries,
+    Record,
+    Utility,
+)
 from .stats import mean_interval
 from .watcher import Watcher
+
+PROBED = 100
+"""Latents a fold at most: half the seeds of trials, half the codes of real photos."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack left of one fold."""
+
+    found: Reconstructions
+    offered: Tensor
+    """(budgets of the curve, T, 1, H, W)."""
+    ledger: Ledger
 
 
 @dataclass(frozen=True)
@@ -41,6 +68,7 @@ class Worker:
         self._watcher = watcher
         self._labs: dict[tuple[str, str], Laboratory] = {}
         self._environments: dict[str, dict[str, Any]] = {}
+        self._undefended: dict[tuple[object, ...], Attacked] = {}
 
     def execute(self, cell: Cell) -> Outcome:
         """One cell, whatever happens: an attack, defense or target that fails gives a record that says so."""
@@ -82,6 +110,9 @@ class Worker:
                 trials=s.trials,
                 identities=s.identities,
                 budget=s.budget,
+                suite=s.suite,
+                budgets=list(s.budgets),
+                transfer=cell.attack.transfer,
                 wall_s=round(time.perf_counter() - started, 3),
                 finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 environment=self._environments[s.device],
@@ -103,8 +134,8 @@ class Worker:
         s = cell.settings
         self._watcher.cell_started(cell, len(s.folds) * s.identities * s.trials)
         rows: list[IdentityRow] = []
-        per_trial: list[Tensor] = []
-        by_phase: dict[str, int] = {}
+        ledgers: list[Ledger] = []
+        probed: list[Answers] = []
         tensors: dict[str, Tensor] = {}
         useful: list[tuple[float, float]] = []
         for fold in s.folds:
@@ -113,25 +144,33 @@ class Worker:
             generator = lab.generator(fold, s.generator)
             trials = lab.trials(fold, s.generator, identities, s.trials, s.seed)
             target = lab.target(fold, s.target)
-            oracle = Oracle(
+            attacked = self._attacked(cell, lab, fold, trials)
+            rows += scoring.judge(
+                lab,
+                fold,
+                identities,
+                generator,
+                trials,
                 target,
-                cell.defense,
-                access=cell.attack.access,
-                trials=len(trials),
-                budget=s.budget,
-                rng=rng(s.seed, fold, "defense"),
-                on_query=self._watcher.queried,
-                on_finish=self._watcher.finished,
+                attacked.found,
+                attacked.offered,
+                attacked.ledger,
+                s.development,
             )
-            answer = cell.attack.run(oracle, generator, trials)
-            found = checked(answer, trials, s.protocol.data.image, cell.attack)
-            rows += scoring.judge(lab, fold, identities, generator, trials, target, found, oracle.ledger)
             useful.append(scoring.utility(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
-            per_trial.append(oracle.ledger.per_trial)
-            for phase, count in oracle.ledger.by_phase.items():
-                by_phase[phase] = by_phase.get(phase, 0) + count
-            tensors[f"{fold}.images"] = found.images.cpu().contiguous()
-        queries = torch.cat(per_trial).double()
+            seen = generator.encode(split.q2_test.images)[: PROBED // 2]
+            latents = torch.cat([trials.z0[: PROBED // 2], seen])
+            codes = lab.codes(fold, s.generator)
+            probed.append(probe(target, cell.defense, generator, codes, latents, rng(s.seed, fold, "probes")))
+            ledgers.append(attacked.ledger)
+            tensors[f"{fold}.images"] = attacked.found.images.cpu().contiguous()
+        queries = torch.cat([ledger.per_trial for ledger in ledgers]).double()
+        by_phase: Counter[str] = sum((Counter(ledger.by_phase) for ledger in ledgers), Counter())
+        refused = sum(ledger.refused for ledger in ledgers)
+        probes = Probes(
+            unrepeatable=round(float(np.mean([answers.unrepeatable for answers in probed])), 6),
+            flat=round(float(np.mean([answers.flat for answers in probed])), 6),
+        )
         top1, top5 = _mean(rows, "top1"), _mean(rows, "top5")
         real = float(np.mean([scoring.real_accuracy(lab, fold) for fold in s.folds]))
         return {
@@ -149,10 +188,54 @@ class Worker:
                 median=float(queries.quantile(0.5)),
                 total=int(queries.sum()),
                 budget=s.budget,
-                by_phase=by_phase,
+                by_phase=dict(by_phase),
+                refused=refused,
             ),
+            "curve": [
+                _point(budget, [row.curve[place] for row in rows]) for place, budget in enumerate(_curve(s.budgets))
+            ],
             "per_identity": rows,
+            "probes": probes,
+            "flags": flags.of_cell(cell.attack.access, probes, refused, int(queries.sum())),
         }, save(tensors)
+
+    def _attacked(self, cell: Cell, lab: Laboratory, fold: str, trials: Trials) -> Attacked:
+        """The attack on one fold; done once for all defenses where it holds the weights or asks nothing."""
+        s = cell.settings
+        components = (s.target.spec, cell.attack.spec)
+        key = (fold, s.protocol.sha256, s.device, s.generator, s.identities, s.trials, s.budgets, s.seed, components)
+        if key in self._undefended:
+            self._watcher.finished(len(trials))
+            return self._undefended[key]
+        generator = lab.generator(fold, s.generator)
+        offers = Offers(_curve(s.budgets), generator.decode(trials.z0))
+        oracle = Oracle(
+            lab.target(fold, s.target),
+            cell.defense,
+            access=cell.attack.access,
+            trials=len(trials),
+            budget=s.budget,
+            rng=rng(s.seed, fold, "defense"),
+            budgets=s.budgets,
+            offers=offers,
+            on_query=self._watcher.queried,
+            on_finish=self._watcher.finished,
+        )
+        found = checked(cell.attack.run(oracle, generator, trials), trials, s.protocol.data.image, cell.attack)
+        attacked = Attacked(found, offers.final(found.images, oracle.ledger.per_trial), oracle.ledger)
+        if cell.attack.access is Access.WHITE_BOX or not int(oracle.ledger.per_trial.sum()):
+            self._undefended[key] = attacked
+        return attacked
+
+
+def _curve(budgets: tuple[int, ...]) -> tuple[int, ...]:
+    """Where success against budget is measured: 10, 20, 50, 100, ... images a trial, and the given budgets."""
+    grid = {digit * 10**power for power in range(1, 9) for digit in (1, 2, 5)}
+    return tuple(sorted({budget for budget in grid if budget < budgets[-1]} | set(budgets)))
+
+
+def _point(budget: int, top1: list[float]) -> Point:
+    return Point(budget=budget, top1=round(float(np.mean(top1)), 6), ci95=mean_interval(top1))
 
 
 def _mean(rows: list[IdentityRow], field: str) -> float:

@@ -24,6 +24,11 @@ from . import options
     metavar="SPEC",
     help="Attack, e.g. bb or bb:M=128. Repeatable.  [default: the protocol's]",
 )
+@click.option(
+    "--suite",
+    metavar="NAME|FILE",
+    help="Measure the worst case over a suite of attacks, e.g. v1; attacks given with --attack are added to it.",
+)
 @options.protocol
 @options.data
 @click.option("--target", metavar="SPEC", help="Recogniser under attack.  [default: the protocol's]")
@@ -50,6 +55,7 @@ from . import options
 def run(
     defenses: tuple[str, ...],
     attacks: tuple[str, ...],
+    suite: str | None,
     protocol: str,
     data: Path | None,
     target: str | None,
@@ -84,6 +90,7 @@ def run(
         loaded,
         defenses=defenses,
         attacks=attacks,
+        suite=suite,
         target=target,
         generator=generator,
         folds=folds,
