@@ -115,6 +115,11 @@ class IdentityRow(_Part):
     curve: list[Share] = []
     """top1 at each budget of the record's ``curve``."""
 
+    @property
+    def name(self) -> str:
+        """``FOLD/IDENTITY``: how an identity is called across folds."""
+        return f"{self.fold}/{self.identity}"
+
 
 class Record(_Part):
     """One cell. Result fields are None where ``status`` is not ``ok``."""
@@ -174,6 +179,11 @@ class Record(_Part):
             if HEADLINE not in self.evaluators or not self.per_identity:
                 raise ValueError(f"status is ok but evaluators.{HEADLINE} or per_identity is missing")
         return self
+
+    @property
+    def top1_by_identity(self) -> dict[str, float]:
+        """R_eval top-1 by ``FOLD/IDENTITY``."""
+        return {row.name: row.top1 for row in self.per_identity}
 
     @property
     def settings(self) -> tuple[object, ...]:

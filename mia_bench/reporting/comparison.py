@@ -42,11 +42,7 @@ class Group:
         reference = self.reference(record)
         if reference is None or record.defense == "none" or record.status != "ok":
             return None
-        return paired_difference(_top1(record), _top1(reference))
-
-
-def _top1(record: Record) -> dict[str, float]:
-    return {f"{row.fold}/{row.identity}": row.top1 for row in record.per_identity}
+        return paired_difference(record.top1_by_identity, reference.top1_by_identity)
 
 
 def groups(records: Sequence[Record]) -> list[Group]:

@@ -1,0 +1,158 @@
+"""What a suite says of each defense: its worst case at each budget, and reasons to doubt it.
+
+The attack is chosen on the development identities and reported on the held-out ones, so that choosing the best of many
+does not itself raise the figure.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from . import flags
+from .access import Access
+from .record import Flag, Record
+from .stats import mean_interval
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst case of one defense at one budget, over the suite's black-box attacks."""
+
+    budget: int
+    """Queries per trial."""
+    attack: str
+    """The best on the development identities; the earlier in the suite among equals."""
+    by_identity: dict[str, float]
+    """R_eval top-1 of that attack by held-out identity, under ``FOLD/IDENTITY``."""
+    upper: float
+    """Mean over held-out identities of each one's maximum over attacks: what no choice of an attack can exceed."""
+
+    @property
+    def accuracy(self) -> float:
+        """R_eval top-1 over the held-out identities."""
+        return round(mean(self.by_identity.values()), 6)
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """95% interval of ``accuracy`` over identities."""
+        return mean_interval(list(self.by_identity.values()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One defense under a suite."""
+
+    defense: str
+    records: tuple[Record, ...]
+    """One an attack, in the suite's order, whatever their status."""
+    worst: tuple[Worst, ...]
+    """By budget, ascending; empty where no black-box attack ran."""
+    flags: tuple[Flag, ...]
+    """Why its protection may be mere masking."""
+
+    @property
+    def headline(self) -> Worst | None:
+        """The worst case at the largest budget."""
+        return self.worst[-1] if self.worst else None
+
+    def record(self, attack: str) -> Record:
+        """The record of one attack."""
+        return next(record for record in self.records if record.attack == attack)
+
+
+def verdicts(records: Sequence[Record]) -> list[Verdict]:
+    """A verdict a defense, ``none`` first, from the records of one suite run under one setting."""
+    by_defense: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.defense != "none"):
+        by_defense.setdefault(record.defense, []).append(record)
+    undefended: tuple[Worst, ...] = ()
+    found = []
+    for defense, own in by_defense.items():
+        worst = _worst(own)
+        undefended = undefended or worst
+        found.append(Verdict(defense, tuple(own), worst, tuple(_flags(own, worst, undefended))))
+    return found
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """For programs: fractions in 0..1."""
+    return {
+        "defense": verdict.defense,
+        "worst_case": [
+            {
+                "budget": worst.budget,
+                "attack": worst.attack,
+                "top1": worst.accuracy,
+                "ci95": worst.ci95,
+                "upper": worst.upper,
+                "by_identity": worst.by_identity,
+            }
+            for worst in verdict.worst
+        ],
+        "flags": [flag.model_dump() for flag in verdict.flags],
+        "cells": [record.cell_id for record in verdict.records],
+    }
+
+
+def _done(records: Iterable[Record], wanted: Callable[[Record], bool]) -> list[Record]:
+    return [record for record in records if record.status == "ok" and wanted(record)]
+
+
+def _black_box(record: Record) -> bool:
+    return record.access is not Access.WHITE_BOX
+
+
+def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
+    attacks = _done(records, _black_box)
+    if not attacks:
+        return ()
+    found = []
+    for budget in attacks[0].budgets:
+        place = [point.budget for point in attacks[0].curve].index(budget)
+        chosen = max(attacks, key=lambda record: _development(record, place))
+        upper = [max(each) for each in zip(*(_held_out(record, place).values() for record in attacks), strict=True)]
+        found.append(Worst(budget, chosen.attack, _held_out(chosen, place), round(mean(upper), 6)))
+    return tuple(found)
+
+
+def _development(record: Record, place: int) -> float:
+    return mean(row.curve[place] for row in record.per_identity if not row.held_out)
+
+
+def _held_out(record: Record, place: int) -> dict[str, float]:
+    return {row.name: row.curve[place] for row in record.per_identity if row.held_out}
+
+
+def _flags(records: Sequence[Record], worst: tuple[Worst, ...], undefended: tuple[Worst, ...]) -> list[Flag]:
+    """What single cells show, then what several show together."""
+    found = {flag.name: flag for record in records for flag in record.flags}
+    together = (
+        flags.stronger(
+            flags.WHITE_BOX_WEAKER,
+            "Black-box beats white-box",
+            _best(records, _black_box),
+            _best(records, lambda record: not _black_box(record)),
+        ),
+        flags.stronger(
+            flags.LABELS_STRONGER,
+            "Labels alone serve better than scores",
+            _best(records, lambda record: record.access is Access.LABEL_ONLY),
+            _best(records, lambda record: record.access is Access.SCORES),
+        ),
+        flags.stronger(
+            flags.TRANSFER_STRONGER,
+            "Attacking a copy serves better than attacking the target",
+            _best(records, lambda record: _black_box(record) and record.transfer),
+            _best(records, lambda record: _black_box(record) and not record.transfer),
+        ),
+        flags.no_gain([w.accuracy for w in worst], [w.accuracy for w in undefended], records[0].budgets)
+        if worst
+        else None,
+    )
+    return [*found.values(), *(flag for flag in together if flag)]
+
+
+def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record | None:
+    """The best of some attacks over all identities, at the full budget."""
+    return max(_done(records, wanted), key=lambda record: mean(row.top1 for row in record.per_identity), default=None)
