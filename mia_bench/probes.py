@@ -8,6 +8,7 @@ from torch import Tensor
 from .access import Access
 from .core.defense import Pipeline
 from .core.generator import Generator
+from .core.scores import refused
 from .core.target import Recogniser
 
 INVISIBLE = 0.4 / 255
@@ -41,6 +42,7 @@ def probe(
     again, nearby = _change(said[0], said[1]), _change(said[0], said[2])
     other = (again > 1e-6) | (nearby > 10 * _change(true, near) + 0.01)
     flat = (_change(said[0], said[3]) == 0) & (_change(true, moved) > 0)
+    flat &= ~refused(said[0])
     if defense.access is Access.LABEL_ONLY:  # no scores are released that could be flat
         flat = torch.zeros_like(flat)
     return Answers(_share(other), _share(flat))
@@ -48,10 +50,11 @@ def probe(
 
 def _change(one: Tensor, other: Tensor) -> Tensor:
     """The largest change (n,) of a score that both (n, classes) release; infinite where they release other classes
-    altogether."""
+    altogether, none where both refuse."""
     change = (one - other).abs()
-    most = change.nan_to_num(nan=-1.0).amax(1)
-    return most.masked_fill(change.isnan().all(1), torch.inf)
+    most = change.nan_to_num(nan=0.0).amax(1)
+    apart = change.isnan().all(1) & ~(refused(one) & refused(other))
+    return most.masked_fill(apart, torch.inf)
 
 
 def _share(hit: Tensor) -> float:

@@ -15,12 +15,15 @@ import click
     help="Also what this file defines.",
 )
 def list_(plugins: tuple[Path, ...]) -> None:
-    """List attacks, defenses, targets and protocols; a plugin that does not load stands there with its error."""
+    """List attacks, defenses, targets, protocols and suites; a plugin that does not load is shown with its error."""
     from rich.markup import escape
     from rich.table import Table
 
     from .. import protocol as protocols
+    from .. import suite as suites
+    from ..protocol import Protocol
     from ..registry import KINDS, Registry
+    from ..suite import Suite
     from .output import stdout
 
     console = stdout()
@@ -41,10 +44,14 @@ def list_(plugins: tuple[Path, ...]) -> None:
             )
             table.add_row(escape(entry.name), escape(entry.origin), escape(parameters), escape(entry.summary))
         console.print(table, "")
-    table = Table(title="protocols", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("name", "version", "what it is"):
-        table.add_column(column)
-    for name in protocols.built_in():
-        protocol = protocols.load(name)
-        table.add_row(name, str(protocol.version), escape(protocol.about))
-    console.print(table)
+    built_in: dict[str, list[Protocol] | list[Suite]] = {
+        "protocols": [protocols.load(name) for name in protocols.built_in()],
+        "suites": [suites.load(name) for name in suites.built_in()],
+    }
+    for title, found in built_in.items():
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in ("name", "version", "what it is"):
+            table.add_column(column)
+        for one in found:
+            table.add_row(one.name, str(one.version), escape(one.about))
+        console.print(table, "")
