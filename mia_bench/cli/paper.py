@@ -75,12 +75,13 @@ def fig7(out: Path | None, **settings: Any) -> int:
     study = _study(**settings, generator=None)
     from ..files import check_writable
     from ..paper import fig7 as content
+    from ..reporting.canvas import load_matplotlib
     from .output import stdout
     from .progress import Bars
 
     folder = out or study.out / "fig7"
     check_writable(folder)
-    content.load_matplotlib()  # before minutes of measuring
+    load_matplotlib()  # before minutes of measuring
     with Bars(0) as bars:
         points = content.measure(study, bars.working)
     content.write_csv(points, folder / "fig7.csv")

@@ -20,6 +20,7 @@ from ..core.target import Recogniser
 from ..errors import RequestError
 from ..files import write_atomic
 from ..laboratory import Laboratory, OnWork
+from ..reporting.canvas import load_matplotlib, save
 from .study import WHITE_BOX, Study
 
 SIGMA2 = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-4, 0.1, 0.5))
@@ -180,21 +181,12 @@ def write_csv(points: Sequence[Point], file: Path) -> None:
     write_atomic(file, text.getvalue().encode())
 
 
-def load_matplotlib() -> None:
-    """RequestError where matplotlib is not installed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise RequestError("figures need matplotlib: pip install -e '.[figures]'") from None
-
-
 def draw(points: Sequence[Point], folder: Path) -> list[Path]:
     """fig7.png and fig7.svg: a panel for each generator, darker for a larger sigma^2.
 
     RequestError where matplotlib is not installed.
     """
     load_matplotlib()
-    from matplotlib import rc_context
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
@@ -223,12 +215,4 @@ def draw(points: Sequence[Point], folder: Path) -> list[Path]:
         panel.set_xlim(-0.02, 1.02)
     panels[0].set_ylabel("cosine of g to the true gradient")
     figure.colorbar(shown, ax=list(panels), label="sigma$^2$")
-    files = []
-    # a fixed salt, no date: equal points give equal files
-    for suffix in ("png", "svg"):
-        buffer = io.BytesIO()
-        with rc_context({"svg.hashsalt": "fig7"}):
-            figure.savefig(buffer, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
-        write_atomic(folder / f"fig7.{suffix}", buffer.getvalue())
-        files.append(folder / f"fig7.{suffix}")
-    return files
+    return save(figure, folder, "fig7")
