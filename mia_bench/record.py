@@ -35,7 +35,7 @@ class AttackAccuracy(_Part):
     top1: Share
     top5: Share
     ci95: tuple[Share, Share]
-    """Of top1: percentile bootstrap over identities."""
+    """Of top1, over identities (``stats.mean_interval``)."""
 
 
 class EvaluatorAccuracy(_Part):
