@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from mia_bench import evaluate, protocol
 from mia_bench.core import Engine
@@ -11,6 +12,10 @@ from mia_bench.laboratory import Laboratory
 from mia_bench.registry import Registry
 
 LFW_VARIABLE = "MIA_BENCH_LFW"
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each would wait for one another
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
