@@ -62,6 +62,8 @@ class Attack(Component):
     access: ClassVar[Access] = Access.SCORES
     adversarial: ClassVar[bool] = False
     """True if it needs an ``AdversarialGenerator``: one with a critic."""
+    transfer: ClassVar[bool] = False
+    """True if what is attacked is a copy made from the target's answers."""
 
     def check(self, latent: int) -> None:
         """Raise ValueError, with the mend, if its parameters make no sense for a generator of this many dimensions."""
