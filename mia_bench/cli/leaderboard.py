@@ -29,11 +29,9 @@ def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> N
 
     Without RUN: every leaderboard/PROTOCOL/records of the current folder.
     """
-    from rich.markup import escape
-    from rich.table import Table
-
     from .. import leaderboard as boards
     from ..errors import RequestError
+    from ..reporting.terminal import print_tables
     from .output import stdout
 
     sources = folders or tuple(sorted(Path("leaderboard").glob("*/records")))
@@ -44,12 +42,6 @@ def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> N
     console = stdout()
     for source in sources:
         board = boards.build(source, out or (source.parent if source.name == "records" else source))
-        header, body = board.cells()
-        table = Table(title=escape(board.group.title), title_justify="left")
-        for place, column in enumerate(header):
-            table.add_column(escape(column), justify="left" if place == 1 else "right")
-        for row in body:
-            table.add_row(*map(escape, row))
-        console.print(table)
+        print_tables(board, console)
         if readme is not None:
             boards.update_readme(readme, board)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .canvas import THEMES, Theme, load_matplotlib, save, themed
+from .comparison import short
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
         first = panels[0][0]
         budgets = sorted({budget for curve in curves for budget in curve.budgets})
         first.set_xscale("log")
-        first.set_xticks(budgets, [_short(budget) for budget in budgets])
+        first.set_xticks(budgets, [short(budget) for budget in budgets])
         first.set_xticks([], minor=True)
         first.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
         figure.supxlabel("budget, queries a trial (log scale)", fontsize=9)
@@ -70,8 +71,3 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
             fontsize=9,
         )
         return save(figure, folder, f"curves-{theme.name}")
-
-
-def _short(budget: int) -> str:
-    """5000 -> 5k."""
-    return f"{budget / 1000:g}k" if budget >= 1000 else str(budget)
