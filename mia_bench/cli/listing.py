@@ -15,7 +15,7 @@ import click
     help="Also what this file defines.",
 )
 def list_(plugins: tuple[Path, ...]) -> None:
-    """List attacks, defenses, targets, evaluators, protocols and suites; a plugin that does not load shows its error."""
+    """List plugins, protocols and suites; a plugin that does not load shows its error."""
     from rich.markup import escape
     from rich.table import Table
 
