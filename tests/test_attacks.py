@@ -10,7 +10,13 @@ from mia_bench.registry import Registry
 ATTACKS = [entry.name for entry in Registry().entries("attack")]
 BUDGET = 2300
 """Room for two steps of ``bb-pixel``."""
-SMALLER = {"gmi": "gmi:steps=60", "mi-face": "mi-face:alpha=60", "inverse": "inverse:steps=60"}
+SMALLER = {
+    "gmi": "gmi:steps=60",
+    "mi-face": "mi-face:alpha=60",
+    "inverse": "inverse:steps=60",
+    "surrogate": "surrogate:queries=60,steps=5,climbs=3",
+    "surrogate-label": "surrogate-label:queries=60,steps=5,climbs=3",
+}
 
 
 class Counting(ModuleRecogniser):
