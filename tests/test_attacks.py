@@ -15,6 +15,8 @@ SMALLER = {
     "mi-face": "mi-face:alpha=60",
     "inverse": "inverse:steps=60",
     "wb-robust": "wb-robust:rounds=1",
+    "surrogate": "surrogate:queries=60,steps=5,climbs=3",
+    "surrogate-label": "surrogate-label:queries=60,steps=5,climbs=3",
 }
 
 
