@@ -27,7 +27,7 @@ PADDING = 0.25
 
 
 class FaceEmbedder(Evaluator):
-    """dlib's face-verification network, nearest photo within a calibrated distance; slow (0.3 s an image).
+    """dlib's face-verification network, nearest photo within a calibrated distance; slow (0.1 s an image).
 
     Each image is taken for one face, aligned by five landmarks. A person is accepted within the distance at which
     ``false_matches`` of the pairs of different people in Q3 would match.
