@@ -53,6 +53,11 @@ class Leaderboard:
         """What was run, in one line."""
         return self.group.title
 
+    @property
+    def ranked_by(self) -> dict[str, float]:
+        """The headline top-1 of each ranked defense."""
+        return {row.defense: _top1(row.headline) for row in self.rows if row.headline}
+
     def tables(self) -> list[Table]:
         """One."""
         return [self.cells()]
@@ -121,7 +126,7 @@ class Leaderboard:
 
 
 Board = Leaderboard | SuiteBoard
-"""Of plain records or of a suite run: a name, a title, tables, notes, and rows for a CSV."""
+"""Of plain records or of a suite run: a name, a title, tables, notes, rows for a CSV, and what it ranks by."""
 
 
 def make(records: Sequence[Record]) -> Board:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 from statistics import mean
 
+from .access import Access
 from .record import Record, Utility
 from .reporting.comparison import FEWEST, Group
 from .stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
@@ -39,6 +40,16 @@ class Standing:
     def utility(self) -> Utility | None:
         """What honest users still get."""
         return next((record.utility for record in self.verdict.records if record.utility), None)
+
+    @property
+    def white_box(self) -> tuple[str, float] | None:
+        """The best attack that holds the weights, and its accuracy: a reference, which ranks nothing."""
+        found = [r for r in self.verdict.records if r.status == "ok" and r.access is Access.WHITE_BOX]
+        if not found:
+            return None
+        by_name = sorted(found, key=lambda r: r.attack)
+        best = max(by_name, key=lambda r: mean(row.top1 for row in r.per_identity if not row.held_out))
+        return best.attack, mean(row.top1 for row in best.per_identity if row.held_out)
 
     @property
     def judges(self) -> dict[str, float]:

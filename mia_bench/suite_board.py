@@ -29,6 +29,12 @@ class SuiteBoard:
         first = self.standings.group.records[0]
         return f"{self.standings.group.title}, suite {first.suite}"
 
+    @property
+    def ranked_by(self) -> dict[str, float]:
+        """The worst case of each ranked defense."""
+        headlines = {row.defense: row.verdict.headline for row in self.standings.rows}
+        return {defense: worst.accuracy for defense, worst in headlines.items() if worst}
+
     def tables(self) -> list[Table]:
         """The ranking; then what each judge says, where there are several."""
         several = any(row.judges for row in self.standings.rows)
@@ -52,7 +58,7 @@ class SuiteBoard:
         for row in self.standings.rows:
             found.append(self._in_words(row))
             found += [f"{row.defense}, masking suspected ({flag.name}): {flag.says}" for flag in row.verdict.flags]
-        return found + self._open()
+        return [*found, *self._white_box(), *self._open()]
 
     def csv_rows(self) -> list[list[object]]:
         """A header, then a row a defense and budget: fractions in 0..1, queries as counts; what belongs to the headline
@@ -155,6 +161,17 @@ class SuiteBoard:
             return f"{change} ({worst.attack}), from which nothing can be concluded."
         verdict = "a tie with none" if c.tie else f"{'better' if lowers else 'worse'} than none (p {_p(c.p_holm)})"
         return f"{change} [{_points(low)}, {_points(high)}]: {verdict}; {worst.attack} does best."
+
+    def _white_box(self) -> list[str]:
+        """What whoever holds the weights reconstructs, the defenses with the same figure together."""
+        alike: dict[tuple[str, float], list[str]] = {}
+        for row in self.standings.rows:
+            if row.white_box:
+                alike.setdefault(row.white_box, []).append(row.defense)
+        return [
+            f"Whoever holds the weights reconstructs {percent(share)} ({attack}) against {', '.join(defenses)}."
+            for (attack, share), defenses in alike.items()
+        ]
 
     def _open(self) -> list[str]:
         """What a run this small cannot conclude."""

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from mia_bench import leaderboard, record
+from mia_bench.access import Access
 from mia_bench.record import Flag, MajorityAccuracy
 from mia_bench.reporting import figures
 from mia_bench.reporting.terminal import print_records
 
-from .helpers import mia
+from .helpers import mia, refused
 
 PUBLISHED = Path(__file__).parent.parent / "leaderboard" / "orl" / "records"
 BUDGETS = [300, 1000, 5000]
@@ -189,6 +190,34 @@ def test_the_board_of_a_folder_goes_between_markers_of_its_own(published, tmp_pa
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "leaderboard.md").read_text() in (tmp_path / "README.md").read_text()
     assert "labelonly" in mia("show", tmp_path / "records").stdout
+
+
+def test_two_runs_are_compared_by_kendalls_tau(published, tmp_path):
+    swapped = {"none": 0.9, "topk:k=5": 0.85, "noise:sigma=0.05": 0.7, "topk:k=1": 0.2, "labelonly": 0.4}
+    for name, most in (("a", MOST), ("b", swapped), ("c", {"none": 0.9})):
+        for found in as_suite(published, most=most):
+            record.write(found, tmp_path / name)
+    result = mia("leaderboard", "agree", tmp_path / "a", tmp_path / "b")
+    assert result.stdout == "Kendall's tau over 5 defenses: 0.80\n"
+    refused(mia("leaderboard", "agree", tmp_path / "a", tmp_path / "c"), "1 ranked defenses in common")
+
+
+def test_whoever_holds_the_weights_is_a_reference(published):
+    found = as_suite(published)
+    weights = [r.model_copy(update={"attack": "wb", "access": Access.WHITE_BOX}) for r in found if r.attack == "bb"]
+    board = leaderboard.make([*found, *weights])
+    assert board.ranked_by == leaderboard.make(found).ranked_by
+    assert any(
+        re.search(r"holds the weights reconstructs [\d.]+% \(wb\) against labelonly\.", s) for s in board.sentences()
+    )
+
+
+def test_the_order_of_the_records_does_not_matter(published):
+    """Two attacks that do equally well on the development identities: run and show must name the same one."""
+    found = as_suite(published, most={"none": 0.9, "topk:k=5": 0.85})
+    alike = [r.model_copy(update={"attack": "brep"}) for r in found if r.attack == "bb"]
+    one, other = (leaderboard.make(records) for records in ([*found, *alike], [*alike, *reversed(found)]))
+    assert leaderboard.markdown(one) == leaderboard.markdown(other)
 
 
 def test_figures_stand_beside_the_records(published, tmp_path):

@@ -45,3 +45,21 @@ def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> N
         print_tables(board, console)
         if readme is not None:
             boards.update_readme(readme, board)
+
+
+@leaderboard.command()
+@click.argument("first", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
+def agree(first: Path, second: Path) -> None:
+    """How alike two runs, of two seeds, say, rank the defenses that both have: Kendall's tau, from -1 to 1."""
+    from .. import leaderboard as boards
+    from ..errors import RequestError
+    from ..record import read_folder
+    from ..stats import rank_agreement
+    from .output import stdout
+
+    one, other = (boards.make(read_folder(folder)).ranked_by for folder in (first, second))
+    shared = one.keys() & other.keys()
+    if len(shared) < 2:
+        raise RequestError(f"{first} and {second} have {len(shared)} ranked defenses in common; it takes two to rank")
+    stdout().print(f"Kendall's tau over {len(shared)} defenses: {rank_agreement(one, other):.2f}", highlight=False)

@@ -47,8 +47,9 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
                 if other not in (curve, none):
                     panel.plot(other.budgets, other.leak, color=theme.quiet, lw=0.6, alpha=0.7, zorder=1)
             if none is not None and curve != none:
-                panel.plot(none.budgets, none.leak, color=theme.ink, lw=1, ls="--", zorder=4)
+                panel.plot(none.budgets, none.leak, color=theme.ink, lw=1, ls="--", marker="_", ms=9, zorder=4)
             panel.fill_between(curve.budgets, curve.low, curve.high, color=theme.accent, alpha=0.22, lw=0, zorder=2)
+            panel.vlines(curve.budgets, curve.low, curve.high, color=theme.accent, lw=1, zorder=2)
             panel.plot(curve.budgets, curve.leak, color=theme.accent, lw=2, marker="o", ms=4, zorder=3)
             name = f"{curve.defense}\nmasking suspected" if curve.suspected else curve.defense
             panel.set_title(name)
