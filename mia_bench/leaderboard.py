@@ -183,11 +183,14 @@ def _outcome(record: Record | None) -> list[str]:
 
 def markdown(board: Board) -> str:
     """GitHub Markdown, with what the figures stand between."""
-    parts = [f"{_plain(board.title)}."]
-    for header, body in board.tables():
-        rows = [[_plain(cell) for cell in row] for row in body]
-        parts.append(tabulate(rows, [_plain(c) for c in header], tablefmt="pipe", disable_numparse=True))
-    return "\n\n".join([*parts, *map(_plain, board.notes())]) + "\n"
+    tables = [_markdown_table(table) for table in board.tables()]
+    return "\n\n".join([f"{_plain(board.title)}.", *tables, *map(_plain, board.notes())]) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    header, body = table
+    rows = [[_plain(cell) for cell in row] for row in body]
+    return tabulate(rows, [_plain(cell) for cell in header], tablefmt="pipe", disable_numparse=True)
 
 
 def latex(board: Board) -> str:
@@ -213,18 +216,25 @@ def build(source: Path, out: Path) -> Board:
     return board
 
 
-def update_readme(readme: Path, board: Board) -> None:
-    """Replace what stands between the board's markers in a Markdown file."""
-    begin, end = f"<!-- leaderboard:{board.name} -->", f"<!-- /leaderboard:{board.name} -->"
+def update_document(document: Path, board: Board) -> None:
+    """Replace what stands between the board's markers in a Markdown file: ``leaderboard:NAME``, all of it, and for a
+    suite ``attacks:NAME``, each attack against each defense."""
+    blocks = {"leaderboard": markdown(board)}
+    if isinstance(board, SuiteBoard):
+        blocks["attacks"] = f"{_plain(board.title)}.\n\n{_markdown_table(board.attacks())}\n"
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = before = document.read_text(encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"{readme}: {error.strerror or error}") from None
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise RequestError(f"{readme} has no lines {begin} and {end} to put the table between")
-    block = f"{begin}\n{markdown(board)}{end}"
-    write_atomic(readme, pattern.sub(lambda _: block, text).encode())
+        raise RequestError(f"{document}: {error.strerror or error}") from None
+    markers = {name: (f"<!-- {name}:{board.name} -->", f"<!-- /{name}:{board.name} -->") for name in blocks}
+    if not any(begin in text and end in text for begin, end in markers.values()):
+        begin, end = markers["leaderboard"]
+        raise RequestError(f"{document} has no lines {begin} and {end} to put the table between")
+    for name, (begin, end) in markers.items():
+        new = f"{begin}\n{blocks[name]}{end}"
+        text = re.sub(re.escape(begin) + ".*?" + re.escape(end), new.replace("\\", r"\\"), text, flags=re.DOTALL)
+    if text != before:
+        write_atomic(document, text.encode())
 
 
 def _plain(text: str) -> str:

@@ -36,9 +36,20 @@ class SuiteBoard:
         return {defense: worst.accuracy for defense, worst in headlines.items() if worst}
 
     def tables(self) -> list[Table]:
-        """The ranking; then what each judge says, where there are several."""
+        """The ranking; then what each judge says, where there are several; then every attack against every defense."""
         several = any(row.judges for row in self.standings.rows)
-        return [self._ranking(), *([self._judges()] if several else [])]
+        return [self._ranking(), *([self._judges()] if several else []), self.attacks()]
+
+    def attacks(self) -> Table:
+        """R_eval's top-1 and the median queries a trial of each attack against each defense, over all identities."""
+        rows = self.standings.rows
+        attacks = {r.attack: r.access for row in rows for r in row.verdict.records}
+        by_pair = {(r.attack, r.defense): r for row in rows for r in row.verdict.records}
+        body = []
+        for attack, access in attacks.items():
+            cells = [_outcome(by_pair.get((attack, row.defense))) for row in rows]
+            body.append([attack, access.value, *cells])
+        return ["attack, top-1 (median queries)", "access", *(row.defense for row in rows)], body
 
     def notes(self) -> list[str]:
         """How to read the tables, then every row in words."""
@@ -192,6 +203,14 @@ class SuiteBoard:
                 "called better or worse than none."
             )
         return found
+
+
+def _outcome(record: Record | None) -> str:
+    if record is None:
+        return "-"
+    if record.attack_accuracy is None or record.queries is None:
+        return record.status
+    return f"{100 * record.attack_accuracy.top1:.0f}% ({record.queries.median:,.0f})"
 
 
 def _points(share: float) -> str:

@@ -20,11 +20,14 @@ def leaderboard() -> None:
 )
 @click.option(
     "--readme",
+    "documents",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also put the table between this Markdown file's <!-- leaderboard:PROTOCOL --> markers.",
+    help="Also put the tables between this Markdown file's <!-- leaderboard:NAME --> or <!-- attacks:NAME --> markers, "
+    "NAME e.g. orl-v1. Repeatable.",
 )
-def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> None:
+def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ...]) -> None:
     """Rank the defenses of each folder of records and write Markdown, LaTeX and CSV.
 
     Without RUN: every leaderboard/PROTOCOL/records of the current folder.
@@ -43,8 +46,8 @@ def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> N
     for source in sources:
         board = boards.build(source, out or (source.parent if source.name == "records" else source))
         print_tables(board, console)
-        if readme is not None:
-            boards.update_readme(readme, board)
+        for document in documents:
+            boards.update_document(document, board)
 
 
 @leaderboard.command()
