@@ -32,7 +32,7 @@ class CMAES(Attack):
     withheld score is read as the most it can have been (``bounded``). Noise: some images sent twice, a hair apart, say
     how far answers can be trusted, and a lower score counts as that much. Rounding: points are asked about through
     crops and ``jitter``, so that those near the edge of a plateau lose. Labels only: cannot run; ``brep`` can. A
-    refused image tells nothing: each score is read as 1 / classes. Ends with the budget.
+    refused image tells nothing: each score is read as 1 / classes. Ends after ``generations`` or with the budget.
     """
 
     name = "cmaes"
@@ -48,6 +48,10 @@ class CMAES(Attack):
     jitter: Annotated[float, Field(ge=0)] = 0.5
     """Each point is asked about with Gaussian noise of this spread added: what holds around it, holds."""
 
+    generations: Annotated[int, Field(ge=1)] = 70
+    """At most; about 1,000 queries. Later ranks are mostly noise and the mean wanders off: against noise0.05, R_eval
+    0.875 after 1,000 queries, 0.75 after 5,000 (40 identities of ``orl``)."""
+
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         every = torch.arange(len(trials))
         with torch.inference_mode():
@@ -59,8 +63,7 @@ class CMAES(Attack):
             searches = [self._search(u[trial], trials.streams.of(trial)) for trial in range(len(trials))]
             n = searches[0].population_size
             answer = u.clone()
-            generation = 0
-            while True:
+            for generation in range(1, self.generations + 1):
                 oracle.offer(generator.decode(mean + std * answer), every)
                 active = every[oracle.remaining() >= n]
                 if not len(active):
@@ -75,10 +78,8 @@ class CMAES(Attack):
                 for trial, points, values in zip(active.tolist(), asked, L.tolist(), strict=True):
                     searches[trial].tell(list(zip(points, values, strict=True)))
                     u[trial] = torch.from_numpy(searches[trial].mean).to(u)
-                generation += 1
-                answer[active] += (
-                    min(1.0, 2 / generation) * (u - answer)[active]
-                )  # a mean in which later ones weigh more
+                late = min(1.0, 2 / generation)  # a mean in which later generations weigh more
+                answer[active] += late * (u - answer)[active]
             oracle.finish(every)
             images = generator.decode(mean + std * answer)
             return Reconstructions(images, torch.ones(len(trials), dtype=torch.bool))
