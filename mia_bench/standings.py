@@ -1,11 +1,12 @@
 """A suite's verdicts side by side: the leak above the null, ranks, and what each defense bought against none."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, log2
-from statistics import mean
+from statistics import mean, median
 
 from .access import Access
-from .record import Record, Utility
+from .record import Cost, Record, Utility
 from .reporting.comparison import FEWEST, Group
 from .stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
 from .verdict import Verdict, verdicts
@@ -40,6 +41,20 @@ class Standing:
     def utility(self) -> Utility | None:
         """What honest users still get."""
         return next((record.utility for record in self.verdict.records if record.utility), None)
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Time an answer takes, over that without the defense: median of the records' timings."""
+        return _median(cost.latency_ratio for cost in self._costs)
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """Memory an answer takes, over that without the defense."""
+        return _median(cost.memory_ratio for cost in self._costs if cost.memory_ratio is not None)
+
+    @property
+    def _costs(self) -> list[Cost]:
+        return [r.utility.cost for r in self.verdict.records if r.utility and r.utility.cost]
 
     @property
     def white_box(self) -> tuple[str, float] | None:
@@ -120,6 +135,11 @@ def _place(verdict: Verdict) -> tuple[bool, float, float, str]:
     utility = next((record.utility.top1 for record in verdict.records if record.utility), 0.0)
     headline = verdict.headline
     return (headline is None, headline.accuracy if headline else 0.0, -utility, verdict.defense)
+
+
+def _median(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return round(median(found), 6) if found else None
 
 
 def _leak(by_identity: dict[str, float], null: dict[str, float]) -> Estimate:

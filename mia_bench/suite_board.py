@@ -36,9 +36,12 @@ class SuiteBoard:
         return {defense: worst.accuracy for defense, worst in headlines.items() if worst}
 
     def tables(self) -> list[Table]:
-        """The ranking; then what each judge says, where there are several; then every attack against every defense."""
+        """The ranking; what each judge says, where there are several; what honest users still get, where measured; every
+        attack against every defense."""
         several = any(row.judges for row in self.standings.rows)
-        return [self._ranking(), *([self._judges()] if several else []), self.attacks()]
+        measured = any(row.utility and row.utility.log_loss is not None for row in self.standings.rows)
+        judges, utility = [self._judges()] if several else [], [self._utility()] if measured else []
+        return [self._ranking(), *judges, *utility, self.attacks()]
 
     def attacks(self) -> Table:
         """R_eval's top-1 and the median queries a trial of each attack against each defense, over all identities."""
@@ -59,7 +62,8 @@ class SuiteBoard:
             f"Worst case: R_eval's top-1 {above} under the attack that does best on the development identities, over "
             f"the {s.held_out} held-out ones, at {budgets[-1]:,} queries a trial; intervals are over identities. vs "
             "none: points, paired by identity, with the interval of the level at which Holm's procedure tests them, so "
-            "that an interval with 0 in it is a tie. Utility: released top-1 on held-out photos."
+            "that an interval with 0 in it is a tie. Utility: of the released scores on held-out photos; latency and "
+            "memory of an answer as ratios to none."
         )
         return [how, *self._controls(), *self.sentences()]
 
@@ -75,15 +79,16 @@ class SuiteBoard:
         """A header, then a row a defense and budget: fractions in 0..1, queries as counts; what belongs to the headline
         stands at the last budget only."""
         judges = list(dict.fromkeys(name for row in self.standings.rows for name in row.judges))
-        costs = list(Utility.model_fields)
+        useful = [name for name in Utility.model_fields if name != "cost"]
         header = ["rank", "rank_low", "rank_high", "defense", "budget", "attack"]
         header += ["top1", "ci95_low", "ci95_high", "upper", "leak", "leak_low", "leak_high"]
         header += ["difference", "difference_low", "difference_high", "p", "p_holm", "tie"]
-        header += [f"judge_{name}" for name in judges] + [f"utility_{name}" for name in costs] + ["flags"]
+        header += [f"judge_{name}" for name in judges] + [f"utility_{name}" for name in useful]
+        header += ["latency_ratio", "memory_ratio", "flags"]
         rows: list[list[object]] = [[*header]]
         for row in self.standings.rows:
             flags = ";".join(flag.name for flag in row.verdict.flags)
-            cost = row.utility.model_dump() if row.utility else {}
+            utility = row.utility.model_dump() if row.utility else {}
             for worst, leak in zip(row.verdict.worst, row.leak, strict=True):
                 last = worst is row.verdict.headline
                 c = row.comparison if last else None
@@ -93,8 +98,8 @@ class SuiteBoard:
                     + [worst.accuracy, *worst.ci95, worst.upper, *leak]
                     + ([c.mean, c.low, c.high, c.p, c.p_holm, c.tie] if c else [""] * 6)
                     + [round(shown[name], 6) if name in shown else "" for name in judges]
-                    + [cost.get(name, "") for name in costs]
-                    + [flags]
+                    + [utility.get(name, "") for name in useful]
+                    + [row.latency_ratio, row.memory_ratio, flags]
                 )
         return rows
 
@@ -133,6 +138,26 @@ class SuiteBoard:
             if any(figure is not None for figure in figures):
                 body.append([label, *("-" if figure is None else percent(figure) for figure in figures)])
         return ["defense, top-1 by judge", *views], body
+
+    def _utility(self) -> Table:
+        def number(value: float | None, form: str) -> str:
+            return "-" if value is None else f"{value:{form}}"
+
+        header = ["defense, utility", "top-1", "top-5", "log-loss", "ECE", "AUC", "refused", "latency", "memory"]
+        return header, [
+            [
+                row.defense,
+                *(percent(share) for share in (u.top1, u.top5)),
+                number(u.log_loss, ".3f"),
+                number(u.ece, ".3f"),
+                number(u.auc, ".4f"),
+                percent(u.refused),
+                number(row.latency_ratio, ".2f"),
+                number(row.memory_ratio, ".2f"),
+            ]
+            for row in self.standings.rows
+            if (u := row.utility)
+        ]
 
     def _views(self) -> dict[str, MajorityAccuracy]:
         """Judges, and their majority, by name."""
