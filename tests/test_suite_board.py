@@ -154,6 +154,26 @@ def test_small_runs_say_what_cannot_be_concluded(published, people, trials, says
         assert "nothing can be concluded" in text
 
 
+def test_utility_of_the_released_scores_has_a_table(published):
+    found = as_suite(published)
+    assert len(leaderboard.make(found).tables()) == 2, "not measured, not shown"
+    utility = [
+        record.Utility(
+            top1=0.9,
+            top5=1,
+            log_loss=0.25,
+            auc=None,
+            cost=record.Cost(latency_ratio=ratio, added_latency_s=0, memory_ratio=None),
+        )
+        for ratio in (1.0, 1.5)
+    ]
+    board = leaderboard.make([r.model_copy(update={"utility": utility[r.attack == "bb"]}) for r in found])
+    header, body = board.tables()[2]
+    assert dict(zip(header, body[0], strict=True))["log-loss"] == "0.250"
+    assert body[0][-2:] == ["1.25", "-"], "the median over attacks; no memory was measured"
+    assert {row["latency_ratio"] for row in csv.DictReader(StringIO(leaderboard.as_csv(board)))} == {"1.25"}
+
+
 def test_csv_has_bare_numbers(published):
     rows = list(csv.DictReader(StringIO(leaderboard.as_csv(leaderboard.make(as_suite(published))))))
     assert len(rows) == len(MOST) * len(BUDGETS)
