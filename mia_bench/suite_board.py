@@ -36,8 +36,8 @@ class SuiteBoard:
         return {defense: worst.accuracy for defense, worst in headlines.items() if worst}
 
     def tables(self) -> list[Table]:
-        """The ranking; what each judge says, where there are several; what honest users still get, where measured; every
-        attack against every defense."""
+        """The ranking; each judge's view, where there are several; utility, where measured; every attack against every
+        defense."""
         several = any(row.judges for row in self.standings.rows)
         measured = any(row.utility and row.utility.log_loss is not None for row in self.standings.rows)
         judges, utility = [self._judges()] if several else [], [self._utility()] if measured else []
