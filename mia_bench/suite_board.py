@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import mean
 
+from .access import Access
 from .record import HEADLINE, MajorityAccuracy, Record, Utility
 from .reporting.comparison import FEWEST, Table, interval, percent, points, short
 from .standings import MAJORITY, Standing, Standings
@@ -46,12 +47,13 @@ class SuiteBoard:
     def attacks(self) -> Table:
         """R_eval's top-1 and the median queries a trial of each attack against each defense, over all identities."""
         rows = self.standings.rows
-        attacks = {r.attack: r.access for row in rows for r in row.verdict.records}
+        access_order = list(Access)[::-1]
+        attacks = {(access_order.index(r.access), r.attack) for row in rows for r in row.verdict.records}
         by_pair = {(r.attack, r.defense): r for row in rows for r in row.verdict.records}
         body = []
-        for attack, access in attacks.items():
+        for place, attack in sorted(attacks):
             cells = [_outcome(by_pair.get((attack, row.defense))) for row in rows]
-            body.append([attack, access.value, *cells])
+            body.append([attack, access_order[place].value, *cells])
         return ["attack, top-1 (median queries)", "access", *(row.defense for row in rows)], body
 
     def notes(self) -> list[str]:

@@ -99,7 +99,7 @@ def test_every_row_says_what_it_means(published):
 
 
 def test_disagreeing_judges_are_shown_beside_each_other(published):
-    ranking, judges = leaderboard.make(as_suite(published)).tables()
+    ranking, judges, _ = leaderboard.make(as_suite(published)).tables()
     header, body = judges
     assert header == ["defense, top-1 by judge", "reval", "lda", "majority"]
     none = next(line for line in body if line[0] == "none")
@@ -156,7 +156,7 @@ def test_small_runs_say_what_cannot_be_concluded(published, people, trials, says
 
 def test_utility_of_the_released_scores_has_a_table(published):
     found = as_suite(published)
-    assert len(leaderboard.make(found).tables()) == 2, "not measured, not shown"
+    assert len(leaderboard.make(found).tables()) == 3, "not measured, not shown"
     utility = [
         record.Utility(
             top1=0.9,
