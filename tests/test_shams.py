@@ -59,8 +59,7 @@ class Shuffled(Defense):
 '''
 NAMES = ["temperature", "saturating", "keyed", "round1", "shuffled"]
 KEEP_THE_LABEL = ["temperature", "shuffled", "topk5", "topk2+labelonly"]
-STUDENT = "first=75,queries=150,steps=60,climbs=20"
-ATTACKS = ["ortho", f"surrogate:{STUDENT}", f"surrogate-label:{STUDENT}"]
+ATTACKS = ["ortho", "surrogate-label:first=75,queries=300,steps=60,climbs=20"]
 BUDGET = 500
 
 
