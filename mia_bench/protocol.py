@@ -95,6 +95,9 @@ class Augmentation(Section):
     """Of the contrast; brightness moves by half of it."""
     flip: bool = True
     """Mirror every second image."""
+    blur: Annotated[Fraction, Field(exclude_if=lambda blur: blur == 0.0)] = 0.0
+    """Most of a Gaussian blur's standard deviation, uniform from 0, as a share of the image's height. Left out of dumps
+    where it is 0: what was hashed before there was a blur keeps its hash."""
 
 
 class Recipe(Section):
