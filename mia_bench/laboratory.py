@@ -20,7 +20,6 @@ from .data import split as splits
 from .errors import RequestError
 from .files import write_atomic
 from .models import generators, store, training
-from .models.nets import RecogniserNet
 from .protocol import Protocol
 
 T = TypeVar("T")
@@ -182,7 +181,7 @@ class Laboratory:
         if role in self.protocol.generators:
             return generators.untrained(self.protocol.generators[role], image)
         recipe = self.protocol.target if role == "target" else self.protocol.evaluator
-        return RecogniserNet(image, self._photos(role, fold).classes, recipe.widths, recipe.hidden, recipe.dropout)
+        return training.recogniser(image, self._photos(role, fold).classes, recipe)
 
     def _photos(self, role: str, fold: str) -> Photos:
         split = self.split(fold)

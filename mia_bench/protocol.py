@@ -154,6 +154,8 @@ class RecogniserRecipe(Recipe):
     """Units of the last layer but one."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mirror: Annotated[bool, Field(exclude_if=lambda mirror: not mirror)] = False
+    """Once trained, answer for an image and its mirror image together; left out of dumps like ``Augmentation.blur``."""
 
 
 class Defaults(Section):

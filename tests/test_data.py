@@ -242,6 +242,19 @@ def test_a_recipe_without_blur_is_dumped_as_before_there_was_one():
     assert protocol.Augmentation(blur=0.1).model_dump(mode="json")["blur"] == 0.1
 
 
+def test_a_recogniser_with_mirror_answers_alike_for_both_images(lab):
+    recipe = lab.protocol.evaluator
+    assert "mirror" not in recipe.model_dump(mode="json")
+    with training.seeded(1):
+        net = training.recogniser((32, 32), 7, recipe.model_copy(update={"mirror": True})).eval()
+        images = torch.rand(4, 1, 32, 32)
+    plain = training.recogniser((32, 32), 7, recipe).eval()
+    plain.load_state_dict(net.state_dict())
+    assert torch.allclose(net(images), net(images.flip(3)), atol=1e-5)
+    assert torch.allclose(net(images), (plain(images) + plain(images.flip(3))) / 2, atol=1e-5)
+    assert not torch.allclose(plain(images), plain(images.flip(3)), atol=1e-5)
+
+
 def test_weights_pinned_for_another_split_are_refused(lab):
     protocol_ = lab.protocol
     other = protocol_.model_copy(update={"split": protocol_.split.model_copy(update={"seed": 7})})

@@ -15,13 +15,18 @@ Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
+def recogniser(image: tuple[int, int], classes: int, recipe: RecogniserRecipe) -> RecogniserNet:
+    """The network of a recipe, untrained, for images of this height and width."""
+    return RecogniserNet(image, classes, recipe.widths, recipe.hidden, recipe.dropout, recipe.mirror)
+
+
 def train_recogniser(
     photos: Photos, recipe: RecogniserRecipe, seed: int, device: torch.device, progress: Progress
 ) -> RecogniserNet:
     """R_tar or R_eval: cross-entropy over the people of ``photos``."""
     with seeded(seed):
         height, width = photos.images.shape[-2:]
-        net = RecogniserNet((height, width), photos.classes, recipe.widths, recipe.hidden, recipe.dropout)
+        net = recogniser((height, width), photos.classes, recipe)
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             return F.cross_entropy(net(images), labels, label_smoothing=recipe.label_smoothing)
