@@ -23,7 +23,6 @@ from .data import split as splits
 from .errors import RequestError
 from .files import write_atomic
 from .models import generators, store, training
-from .models.nets import RecogniserNet
 from .protocol import Protocol, RecogniserRecipe
 from .record import HEADLINE
 from .registry import Registry
@@ -239,8 +238,7 @@ class Laboratory:
         photos = self._photos(role, fold)
         if role in self._networks:
             return self._networks[role].network(photos)
-        recipe = self._recogniser(role)
-        return RecogniserNet(image, photos.classes, recipe.widths, recipe.hidden, recipe.dropout)
+        return training.recogniser(image, photos.classes, self._recogniser(role))
 
     def _recogniser(self, role: str) -> RecogniserRecipe:
         return self.protocol.evaluator if role == "evaluator" else self.protocol.target

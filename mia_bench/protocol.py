@@ -98,6 +98,9 @@ class Augmentation(Section):
     """Of the contrast; brightness moves by half of it."""
     flip: bool = True
     """Mirror every second image."""
+    blur: Annotated[Fraction, Field(exclude_if=lambda blur: blur == 0.0)] = 0.0
+    """Most of a Gaussian blur's standard deviation, uniform from 0, as a share of the image's height. Left out of dumps
+    where it is 0: what was hashed before there was a blur keeps its hash."""
 
 
 class Recipe(Section):
@@ -154,6 +157,8 @@ class RecogniserRecipe(Recipe):
     """Units of the last layer but one."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mirror: Annotated[bool, Field(exclude_if=lambda mirror: not mirror)] = False
+    """Once trained, answer for an image and its mirror image together; left out of dumps like ``Augmentation.blur``."""
 
 
 class Defaults(Section):

@@ -13,6 +13,7 @@ from mia_bench.data import split as splits
 from mia_bench.data.photo import grey
 from mia_bench.errors import RequestError
 from mia_bench.laboratory import Laboratory
+from mia_bench.models import training
 
 from .helpers import face_folder, mia, refused
 
@@ -219,6 +220,39 @@ def test_a_photo_with_damaged_exif_is_named(tmp_path):
     assert damaged != photo.read_bytes()
     with pytest.raises(RequestError, match=r"photo\.jpg cannot be decoded"):
         grey(damaged, photo)
+
+
+def test_blur_takes_detail_and_leaves_brightness():
+    images = torch.rand(16, 1, 24, 32, generator=torch.Generator().manual_seed(0))
+    still = protocol.Augmentation(flip=False)
+    with training.seeded(1):
+        blurred = training.augment(images, still.model_copy(update={"blur": 0.2}))
+    assert blurred.shape == images.shape
+    assert torch.allclose(training.augment(images, still), images, atol=1e-5)
+    kept = blurred.flatten(1).std(1) / images.flatten(1).std(1)
+    assert float(kept.min()) < 0.2, "up to 0.2 x 24 pixels: hardly anything is left of noise"
+    assert len(kept.unique()) == len(kept), "each image has its own"
+    assert torch.allclose(blurred.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.05)
+
+
+def test_a_recipe_without_blur_is_dumped_as_before_there_was_one():
+    """So that its hash, and that of its protocol, stays: weights pinned and records published under it stay valid."""
+    assert "blur" not in protocol.Augmentation().model_dump(mode="json")
+    assert "blur" not in protocol.Augmentation().model_dump_json()
+    assert protocol.Augmentation(blur=0.1).model_dump(mode="json")["blur"] == 0.1
+
+
+def test_a_recogniser_with_mirror_answers_alike_for_both_images(lab):
+    recipe = lab.protocol.evaluator
+    assert "mirror" not in recipe.model_dump(mode="json")
+    with training.seeded(1):
+        net = training.recogniser((32, 32), 7, recipe.model_copy(update={"mirror": True})).eval()
+        images = torch.rand(4, 1, 32, 32)
+    plain = training.recogniser((32, 32), 7, recipe).eval()
+    plain.load_state_dict(net.state_dict())
+    assert torch.allclose(net(images), net(images.flip(3)), atol=1e-5)
+    assert torch.allclose(net(images), (plain(images) + plain(images.flip(3))) / 2, atol=1e-5)
+    assert not torch.allclose(plain(images), plain(images.flip(3)), atol=1e-5)
 
 
 def test_weights_pinned_for_another_split_are_refused(lab):

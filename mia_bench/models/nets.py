@@ -57,12 +57,22 @@ def trunk(image: tuple[int, int], widths: Sequence[int]) -> tuple[nn.Sequential,
 
 
 class RecogniserNet(nn.Module):
-    """R: (B, 1, H, W) -> logits (B, classes). R_tar and R_eval share the trunk's form, not the last two layers'."""
+    """R: (B, 1, H, W) -> logits (B, classes). R_tar and R_eval share the trunk's form, not the last two layers'.
+
+    With ``mirror`` a trained one answers with the mean of its logits for an image and for its mirror image.
+    """
 
     def __init__(
-        self, image: tuple[int, int], classes: int, widths: Sequence[int], hidden: int, dropout: float = 0.0
+        self,
+        image: tuple[int, int],
+        classes: int,
+        widths: Sequence[int],
+        hidden: int,
+        dropout: float = 0.0,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
+        self.mirror = mirror
         self.trunk, shape = trunk(image, widths)
         self.head = nn.Sequential(
             nn.Flatten(),
@@ -73,6 +83,11 @@ class RecogniserNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.mirror and not self.training:
+            return (self._logits(images) + self._logits(images.flip(3))) / 2
+        return self._logits(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.trunk(images - 0.5))
         return logits
 

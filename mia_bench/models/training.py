@@ -15,13 +15,18 @@ Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
+def recogniser(image: tuple[int, int], classes: int, recipe: RecogniserRecipe) -> RecogniserNet:
+    """The network of a recipe, untrained, for images of this height and width."""
+    return RecogniserNet(image, classes, recipe.widths, recipe.hidden, recipe.dropout, recipe.mirror)
+
+
 def train_recogniser(
     photos: Photos, recipe: RecogniserRecipe, seed: int, device: torch.device, progress: Progress
 ) -> RecogniserNet:
     """R_tar or R_eval: cross-entropy over the people of ``photos``."""
     with seeded(seed):
         height, width = photos.images.shape[-2:]
-        net = RecogniserNet((height, width), photos.classes, recipe.widths, recipe.hidden, recipe.dropout)
+        net = recogniser((height, width), photos.classes, recipe)
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             return F.cross_entropy(net(images), labels, label_smoothing=recipe.label_smoothing)
@@ -54,7 +59,8 @@ def fit(
 
 
 def augment(images: Tensor, by: Augmentation) -> Tensor:
-    """Each image (B, 1, H, W) in [0, 1] turned, scaled, shifted, mirrored, re-lit at random; same shape and range."""
+    """Each image (B, 1, H, W) in [0, 1] turned, scaled, shifted, mirrored, blurred, re-lit at random; same shape and
+    range."""
     n = len(images)
     angle = _uniform(n) * by.rotate
     scale = 1 + _uniform(n) * by.scale
@@ -67,9 +73,23 @@ def augment(images: Tensor, by: Augmentation) -> Tensor:
     theta[:, :, 2] = _uniform(n, 2) * by.shift * 2  # grid_sample's coordinates span 2
     grid = F.affine_grid(theta, list(images.shape), align_corners=False).to(images.device)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    if by.blur:  # asked first: a recipe without blur must go on drawing what it drew
+        moved = _blurred(moved, torch.rand(n) * by.blur * images.shape[-2])
     contrast = (1 + _uniform(n, 1, 1, 1) * by.contrast).to(images.device)
     brightness = (_uniform(n, 1, 1, 1) * by.contrast / 2).to(images.device)
     return ((moved - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+
+
+def _blurred(images: Tensor, deviation: Tensor) -> Tensor:
+    """Images (B, 1, H, W) after a Gaussian blur with each its own standard deviation (B,) in pixels."""
+    reach = min(int(3 * deviation.max()) + 1, min(images.shape[-2:]) - 1)  # what reflection can pad
+    offset = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-0.5 * (offset / deviation.clamp(min=0.05).unsqueeze(1)).square())
+    kernel = (kernel / kernel.sum(1, keepdim=True)).to(images.device).unsqueeze(1)
+    n = len(images)  # as n channels of one image: a convolution for each
+    padded = F.pad(images.transpose(0, 1), (reach,) * 4, mode="reflect")
+    rows = F.conv2d(padded, kernel.unsqueeze(2), groups=n)
+    return F.conv2d(rows, kernel.unsqueeze(3), groups=n).transpose(0, 1)
 
 
 def _uniform(*shape: int) -> Tensor:
