@@ -268,7 +268,7 @@ def test_too_few_decoys_other_photos_and_no_photos_are_refused(foreign, tmp_path
     request = Request(run, protocol=str(file), identities=2, trials=1)
     with pytest.raises(RequestError, match="enrols 1 besides the 2 shown, and 2 are needed as decoys"):
         build.build(request, tmp_path / "out")
-    with pytest.raises(RequestError, match=r"made with protocol faces v1 .* not with this orl v2"):
+    with pytest.raises(RequestError, match=r"made with protocol faces v1 .* not with this orl v3"):
         build.build(Request(run, protocol="orl", identities=2, trials=1), tmp_path / "out")
     shutil.rmtree(protocol.load(str(file)).data.path)
     with pytest.raises(RequestError, match="no such folder"):
