@@ -27,7 +27,7 @@ def screened(
     for replicate in trials.replicates():
         draw = trials.streams.of(int(replicate[0]))
         lost, pool, answers = replicate, z[:0], []
-        while len(lost) and int(oracle.remaining()[lost].min()) >= oracle.budget - most + each:
+        while each and len(lost) and int(oracle.remaining()[lost].min()) >= oracle.budget - most + each:
             owner = lost.repeat(each)
             points = drawn(codes, len(owner), draw)
             answers.append(scores_of(oracle, generator, points, owner, "screening"))

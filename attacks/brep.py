@@ -36,7 +36,7 @@ class BoundaryRepulsion(Attack):
     """Orthogonal directions a step, each with its opposite; at most m."""
     radius: Annotated[float, Field(gt=0)] = 0.5
     """Of a start's sphere, in units of the one where Q1's codes lie."""
-    radius_min: Annotated[float, Field(gt=0)] = 0.02
+    radius_min: Annotated[float, Field(gt=0)] = 0.1
     """A sphere that shrinks below this was around an error."""
     radius_max: Annotated[float, Field(gt=0)] = 2.0
     hold: Annotated[float, Field(gt=0, lt=1)] = 0.6

@@ -1,5 +1,9 @@
 """CMA-ES on the latent (Hansen, "The CMA Evolution Strategy: A Tutorial", 2016; Nomura and Shibata's ``cmaes``), from a
-screened pool: the best ranks of a generation move and shape the next, and ranks survive what values do not."""
+screened pool: the best ranks of a generation move and shape the next, and ranks survive what values do not.
+
+With learning rate adaptation (Nomura, Akimoto, Ono, "CMA-ES with Learning Rate Adaptation", GECCO 2023): where ranks
+are mere noise, on a plateau of rounded scores say, the distribution stays where it is.
+"""
 
 from typing import Annotated
 
@@ -12,7 +16,7 @@ from torch import Tensor
 from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
-from ._loss import margin, steadiest
+from ._loss import margin
 from ._prior import drawn, screened
 
 LEAST = 1e-9
@@ -24,12 +28,11 @@ HAIR = 1e-5
 class CMAES(Attack):
     """One CMA-ES a trial on u = (z - mean) / std of Q1's codes, all trials' generations in one call.
 
-    Minimises the margin of the best other class over the target's in log scores, which goes on falling past 0.99, plus
-    ``pull`` ||u||^2. A withheld score is read as the most it can have been (``bounded``). Noise: some images sent
-    twice, a hair apart, say how far answers can be trusted, and a lower score counts as that much. Rounding: where half
-    of a generation ties, the trial looks farther around each point (``jitter``), on to the middle of the plateau.
-    Labels only: cannot run; ``brep`` can. A refused image tells nothing: each score is read as 1 / classes. Ends with
-    the budget.
+    Minimises the margin of the best other class over the target's in log scores, which goes on falling past 0.99. A
+    withheld score is read as the most it can have been (``bounded``). Noise: some images sent twice, a hair apart, say
+    how far answers can be trusted, and a lower score counts as that much. Rounding: points are asked about through
+    crops and ``jitter``, so that those near the edge of a plateau lose. Labels only: cannot run; ``brep`` can. A
+    refused image tells nothing: each score is read as 1 / classes. Ends after ``generations`` or with the budget.
     """
 
     name = "cmaes"
@@ -40,17 +43,14 @@ class CMAES(Attack):
     """Images of the shared pool charged to each trial at first; no more than a fifth of the budget."""
     best: Annotated[int, Field(ge=1)] = 4
     """The mean of so many of the pool is the start."""
-    pull: Annotated[float, Field(ge=0)] = 0.02
     crop: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    """Each image is scaled and shifted by up to this share of it; twice that in the final choice."""
+    """Each image is scaled and shifted by up to this share of it."""
     jitter: Annotated[float, Field(ge=0)] = 0.5
     """Each point is asked about with Gaussian noise of this spread added: what holds around it, holds."""
-    jitter_max: Annotated[float, Field(ge=0)] = 1.0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    """Weight of the past in the running mean of the distribution's means, which is the answer meanwhile."""
-    select: Annotated[int, Field(ge=1)] = 16
-    """Crops of the last mean and of the running one that the final choice asks about; no more than a tenth of the
-    budget in all."""
+
+    generations: Annotated[int, Field(ge=1)] = 70
+    """At most; about 1,000 queries. Later ranks are mostly noise and the mean wanders off: against noise0.05, R_eval
+    0.875 after 1,000 queries, 0.75 after 5,000 (40 identities of ``orl``)."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         every = torch.arange(len(trials))
@@ -61,53 +61,43 @@ class CMAES(Attack):
             start = screened(oracle, generator, trials, codes, min(self.screen, oracle.budget // 5), self.best, floor)
             u = (start - mean) / std
             searches = [self._search(u[trial], trials.streams.of(trial)) for trial in range(len(trials))]
-            n, select = searches[0].population_size, min(self.select, oracle.budget // 20)
-            settled, jitter = u.clone(), torch.full((len(u), 1, 1), self.jitter, device=u.device)
-            generation = 0
-            while True:
-                oracle.offer(generator.decode(mean + std * settled), every)
-                active = every[oracle.remaining() >= n + 2 * select]
+            n = searches[0].population_size
+            answer = u.clone()
+            for generation in range(1, self.generations + 1):
+                oracle.offer(generator.decode(mean + std * answer), every)
+                active = every[oracle.remaining() >= n]
                 if not len(active):
                     break
                 asked = np.stack([[searches[trial].ask() for _ in range(n)] for trial in active.tolist()])
-                points = torch.from_numpy(asked).to(u)
-                around = points + jitter[active] * trials.streams.randn(active, n, generator.latent)
+                around = torch.from_numpy(asked).to(u)
+                around += self.jitter * trials.streams.randn(active, n, generator.latent)
                 by = crops(trials, active, n, self.crop).flatten(0, 1)
                 owner = active.repeat_interleave(n)
                 y = seen(oracle.scores, generator, (mean + std * around).flatten(0, 1), by, owner, "search")
-                M = margin(y, trials.labels[owner], floor[owner].unsqueeze(1)).view(-1, n)
-                L = M + self.pull * points.square().sum(2)
-                for trial, x, values in zip(active.tolist(), asked, L.double().cpu().numpy(), strict=True):
-                    searches[trial].tell(list(zip(x, values.tolist(), strict=True)))
+                L = margin(y, trials.labels[owner], floor[owner].unsqueeze(1)).view(-1, n)
+                for trial, points, values in zip(active.tolist(), asked, L.tolist(), strict=True):
+                    searches[trial].tell(list(zip(points, values, strict=True)))
                     u[trial] = torch.from_numpy(searches[trial].mean).to(u)
-                ties = M.quantile(0.5, 1) == M.amin(1)
-                jitter[active] *= torch.where(ties, 1.2, 1 / 1.2).view(-1, 1, 1)
-                jitter.clamp_(self.jitter, max(self.jitter, self.jitter_max))
-                generation += 1
-                settled[active] += max(1 - self.average, 1 / generation) * (u - settled)[active]
-            if select and generation:
-                candidates = mean + std * torch.stack([u, settled], 1)
-                z = steadiest(oracle, generator, trials, candidates, select, 2 * self.crop, floor)
-            else:
-                z = mean + std * settled
+                late = min(1.0, 2 / generation)  # a mean in which later generations weigh more
+                answer[active] += late * (u - answer)[active]
             oracle.finish(every)
-            return Reconstructions(generator.decode(z), torch.ones(len(trials), dtype=torch.bool))
+            images = generator.decode(mean + std * answer)
+            return Reconstructions(images, torch.ones(len(trials), dtype=torch.bool))
 
     def _search(self, start: Tensor, draw: torch.Generator) -> CMA:
         """One trial's CMA-ES from u = ``start`` (m,), seeded from its stream."""
         seed = int(torch.randint(2**31, (1,), generator=draw))
-        return CMA(mean=start.double().cpu().numpy(), sigma=self.sigma, seed=seed)
+        return CMA(mean=start.double().cpu().numpy(), sigma=self.sigma, seed=seed, lr_adapt=True)
 
     def _floor(self, oracle: Oracle, generator: Generator, trials: Trials, codes: Tensor) -> Tensor:
         """What a score is known to (T,): how much a repetition's answers differ between images a hair apart."""
         every = torch.arange(len(trials))
-        if oracle.budget < 2 * self.best:
-            return torch.full((len(trials),), LEAST, device=codes.device)
-        x = generator.decode(torch.cat([drawn(codes, 1, trials.streams.of(trial)) for trial in every.tolist()]))
-        near = (x + HAIR * trials.streams.randn(every, *x.shape[1:])).clamp(0, 1)
-        y, again = (oracle.scores(images, every, "noise") for images in (x, near))
-        apart = (y - again).abs().nan_to_num(0.0)
-        floor = torch.empty(len(trials), device=y.device)
-        for replicate in trials.replicates():
-            floor[replicate] = apart[replicate].quantile(0.9)
-        return floor.clamp(min=LEAST)
+        floor = torch.full((len(trials),), LEAST, device=codes.device)
+        if oracle.budget >= 10:
+            x = generator.decode(torch.cat([drawn(codes, 1, trials.streams.of(trial)) for trial in every.tolist()]))
+            near = (x + HAIR * trials.streams.randn(every, *x.shape[1:])).clamp(0, 1)
+            y, again = (oracle.scores(images, every, "noise") for images in (x, near))
+            apart = (y - again).abs().nan_to_num(0.0)
+            for replicate in trials.replicates():
+                floor[replicate] = apart[replicate].quantile(0.9).clamp(min=LEAST)
+        return floor

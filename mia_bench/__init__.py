@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import evaluate
-    from .core import Access, Attack, Defense, Reconstructions, RequestError, Target, Trials
+    from .core import Access, Attack, Defense, Evaluator, Reconstructions, RequestError, Target, Trials
     from .record import Record
 
 __all__ = [
     "Access",
     "Attack",
     "Defense",
+    "Evaluator",
     "Reconstructions",
     "Record",
     "RequestError",

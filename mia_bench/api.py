@@ -13,6 +13,7 @@ from .data import readers
 from .errors import RequestError
 from .executor import Executor
 from .files import check_writable
+from .laboratory import evaluators_of
 from .protocol import Protocol
 from .record import Record
 from .registry import Registry
@@ -75,6 +76,8 @@ def plan(
         budgets=budgets,
         seed=protocol.run.seed if seed is None else seed,
         device=device_of(device),
+        evaluators=evaluators_of(protocol, registry),
+        null_attack=registry.attack(protocol.run.null_attack),
         suite=terms.title if terms else "",
         development=terms.development_of(people) if terms else 0,
     )

@@ -10,6 +10,7 @@ from .access import Access
 from .core.attack import Attack
 from .core.component import Component
 from .core.defense import Pipeline
+from .core.evaluator import Evaluator
 from .core.target import Target
 from .protocol import Protocol
 
@@ -30,6 +31,10 @@ class Settings:
     """Queries per trial at which an attack is judged, ascending; the last is what a trial may spend."""
     seed: int
     device: str
+    evaluators: tuple[Evaluator, ...]
+    """The judges."""
+    null_attack: Attack
+    """For the null control."""
     suite: str = ""
     """The suite whose terms these are, if one."""
     development: int = 0
@@ -53,13 +58,14 @@ class Cell:
     def cell_id(self) -> str:
         """Content hash of all that decides the outcome."""
         s = self.settings
-        components: list[Component] = [s.target, *self.defense.stages, self.attack]
+        components: list[Component] = [s.target, *self.defense.stages, self.attack, s.null_attack, *s.evaluators]
         content = {
             "schema": record.SCHEMA,
             "protocol": s.protocol.sha256,
             "specs": [s.target.spec, self.defense.spec, self.attack.spec],
             "parameters": self.parameters,
             "sources": [component.source_sha256 for component in components],
+            "judges": [(judge.spec, judge.missing()) for judge in s.evaluators],
             "target": s.target.fingerprint(s.folds),
             "run": [s.generator, s.folds, s.identities, s.trials, s.budgets, s.seed, s.suite, s.development],
             "device": s.device.partition(":")[0],

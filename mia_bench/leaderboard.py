@@ -13,7 +13,9 @@ from .access import Access
 from .errors import RequestError
 from .files import write_atomic
 from .record import HEADLINE, Record, read_folder
-from .reporting.comparison import Group, groups, interval, percent, points
+from .reporting.comparison import Group, Table, groups, interval, percent, points
+from .standings import standings
+from .suite_board import SuiteBoard
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,26 @@ class Leaderboard:
     attacks: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def cells(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def name(self) -> str:
+        """The protocol's."""
+        return self.group.records[0].protocol.name
+
+    @property
+    def title(self) -> str:
+        """What was run, in one line."""
+        return self.group.title
+
+    @property
+    def ranked_by(self) -> dict[str, float]:
+        """The headline top-1 of each ranked defense."""
+        return {row.defense: _top1(row.headline) for row in self.rows if row.headline}
+
+    def tables(self) -> list[Table]:
+        """One."""
+        return [self.cells()]
+
+    def cells(self) -> Table:
         """Header and rows as text."""
         header = ["rank", "defense"]
         for attack in self.attacks:
@@ -59,15 +80,68 @@ class Leaderboard:
             body.append(line)
         return header, body
 
+    def csv_rows(self) -> list[list[object]]:
+        """A header, then a row a record: fractions in 0..1, queries as counts."""
+        header = ["rank", "defense", "attack", "access", "status", "top1", "ci95_low", "ci95_high", "top5"]
+        header += ["median_queries", "total_queries", "difference", "difference_low", "difference_high"]
+        header += ["utility_top1", "utility_top5", "floor", "ceiling", "seed", "cell_id"]
+        rows: list[list[object]] = [[*header]]
+        for place, row in enumerate(self.rows, start=1):
+            for attack in self.attacks:
+                record = row.by_attack.get(attack)
+                if record is None:
+                    continue
+                accuracy, queries, utility = record.attack_accuracy, record.queries, record.utility
+                own: list[object] = [place if row.headline else "", row.defense, attack, record.access.value]
+                rows.append(
+                    [*own, record.status]
+                    + ([accuracy.top1, *accuracy.ci95, accuracy.top5] if accuracy else [""] * 4)
+                    + ([queries.median, queries.total] if queries else [""] * 2)
+                    + list(self.group.difference(record) or [""] * 3)
+                    + ([utility.top1, utility.top5] if utility else [""] * 2)
+                    + ["" if record.floor is None else record.floor, "" if record.ceiling is None else record.ceiling]
+                    + [record.seed, record.cell_id]
+                )
+        return rows
 
-def make(records: Sequence[Record]) -> Leaderboard:
+    def notes(self) -> list[str]:
+        """One paragraph: what the figures mean and stand between."""
+        done = [record for record in self.group.records if record.status == "ok"]
+        lines = [
+            "Top-1 is R_eval's on the reconstructions, queries the median a trial, vs none in points of top-1, paired "
+            "by identity; utility is the released top-1 on held-out photos. Ranked by the black-box attack that does "
+            "best against each defense, lowest first; a white-box attacker holds the weights, so output-side defenses "
+            "share that column. A difference whose interval includes 0 is a tie."
+        ]
+        if done and done[0].floor is not None and done[0].ceiling is not None:
+            lines.append(
+                f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on "
+                f"D(E(real photo)) and {percent(done[0].evaluators[HEADLINE].real_top1)} on real photos."
+            )
+        for row in self.rows:
+            if row.headline is None:
+                reasons = {r.reason for r in row.by_attack.values() if r.reason}
+                lines.append(f"{row.defense} is not ranked: {'; '.join(sorted(reasons)) or 'no black-box attack ran'}.")
+        return [" ".join(lines)]
+
+
+Board = Leaderboard | SuiteBoard
+"""Of plain records or of a suite run: a name, a title, tables, notes, rows for a CSV, and what it ranks by."""
+
+
+def make(records: Sequence[Record]) -> Board:
     """Rank records made under one setting; RequestError if they were made under several, or twice."""
     found = groups(records)
     if len(found) != 1:
         titles = "; ".join(group.title for group in found)
         raise RequestError(f"these records were made under different settings and cannot be ranked together: {titles}")
+    by_defense = _by_defense(found[0].records)
+    return SuiteBoard(standings(found[0])) if found[0].suite else _plain_board(found[0], by_defense)
+
+
+def _by_defense(records: Sequence[Record]) -> dict[str, dict[str, Record]]:
     by_defense: dict[str, dict[str, Record]] = {}
-    for record in found[0].records:
+    for record in records:
         attacks = by_defense.setdefault(record.defense, {})
         if record.attack in attacks:
             raise RequestError(
@@ -75,11 +149,15 @@ def make(records: Sequence[Record]) -> Leaderboard:
                 f"{record.cell_id}; remove the older one"
             )
         attacks[record.attack] = record
+    return by_defense
+
+
+def _plain_board(group: Group, by_defense: dict[str, dict[str, Record]]) -> Leaderboard:
     rows = sorted((Row(defense, attacks) for defense, attacks in by_defense.items()), key=_place)
     access_order = list(Access)[::-1]
-    access = {record.attack: record.access for record in found[0].records}
+    access = {record.attack: record.access for record in group.records}
     attacks_shown = sorted(access, key=lambda attack: (access_order.index(access[attack]), attack))
-    return Leaderboard(found[0], tuple(attacks_shown), tuple(rows))
+    return Leaderboard(group, tuple(attacks_shown), tuple(rows))
 
 
 def _place(row: Row) -> tuple[bool, float, float, str]:
@@ -103,71 +181,34 @@ def _outcome(record: Record | None) -> list[str]:
     return [f"{percent(accuracy.top1)} {interval(*accuracy.ci95)}", f"{record.queries.median:,.0f}"]
 
 
-def markdown(board: Leaderboard) -> str:
+def markdown(board: Board) -> str:
     """GitHub Markdown, with what the figures stand between."""
-    header, body = board.cells()
-    table = tabulate(
-        [[_plain(cell) for cell in row] for row in body],
-        [_plain(c) for c in header],
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
-    return f"{_plain(board.group.title)}.\n\n{table}\n\n{_notes(board)}\n"
+    tables = [_markdown_table(table) for table in board.tables()]
+    return "\n\n".join([f"{_plain(board.title)}.", *tables, *map(_plain, board.notes())]) + "\n"
 
 
-def latex(board: Leaderboard) -> str:
-    """A booktabs table; tabulate escapes what LaTeX would read as its own."""
-    header, body = board.cells()
-    return f"% {board.group.title}\n" + tabulate(body, header, tablefmt="latex_booktabs", disable_numparse=True) + "\n"
+def _markdown_table(table: Table) -> str:
+    header, body = table
+    rows = [[_plain(cell) for cell in row] for row in body]
+    return tabulate(rows, [_plain(cell) for cell in header], tablefmt="pipe", disable_numparse=True)
 
 
-def as_csv(board: Leaderboard) -> str:
-    """One line per record with bare numbers: fractions in 0..1, queries as counts."""
+def latex(board: Board) -> str:
+    """Booktabs tables; tabulate escapes what LaTeX would read as its own."""
+    parts = [f"% {board.title}"]
+    for header, body in board.tables():
+        parts.append(tabulate(body, header, tablefmt="latex_booktabs", disable_numparse=True))
+    return "\n".join(parts) + "\n"
+
+
+def as_csv(board: Board) -> str:
+    """Bare numbers: fractions in 0..1, queries as counts."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        [
-            "rank",
-            "defense",
-            "attack",
-            "access",
-            "status",
-            "top1",
-            "ci95_low",
-            "ci95_high",
-            "top5",
-            "median_queries",
-            "total_queries",
-            "difference",
-            "difference_low",
-            "difference_high",
-            "utility_top1",
-            "utility_top5",
-            "floor",
-            "ceiling",
-            "seed",
-            "cell_id",
-        ]
-    )
-    for place, row in enumerate(board.rows, start=1):
-        for attack in board.attacks:
-            record = row.by_attack.get(attack)
-            if record is None:
-                continue
-            accuracy, queries, utility = record.attack_accuracy, record.queries, record.utility
-            writer.writerow(
-                [place if row.headline else "", row.defense, attack, record.access.value, record.status]
-                + ([accuracy.top1, *accuracy.ci95, accuracy.top5] if accuracy else [""] * 4)
-                + ([queries.median, queries.total] if queries else [""] * 2)
-                + list(board.group.difference(record) or [""] * 3)
-                + ([utility.top1, utility.top5] if utility else [""] * 2)
-                + ["" if record.floor is None else record.floor, "" if record.ceiling is None else record.ceiling]
-                + [record.seed, record.cell_id]
-            )
+    csv.writer(buffer, lineterminator="\n").writerows(board.csv_rows())
     return buffer.getvalue()
 
 
-def build(source: Path, out: Path) -> Leaderboard:
+def build(source: Path, out: Path) -> Board:
     """Read a folder of records, write leaderboard.md, .tex and .csv; the same records give the same files."""
     board = make(read_folder(source))
     for name, content in (("md", markdown(board)), ("tex", latex(board)), ("csv", as_csv(board))):
@@ -175,39 +216,25 @@ def build(source: Path, out: Path) -> Leaderboard:
     return board
 
 
-def update_readme(readme: Path, board: Leaderboard) -> None:
-    """Replace what stands between the protocol's leaderboard markers in a Markdown file."""
-    name = board.group.records[0].protocol.name
-    begin, end = f"<!-- leaderboard:{name} -->", f"<!-- /leaderboard:{name} -->"
+def update_document(document: Path, board: Board) -> None:
+    """Replace what stands between the board's markers in a Markdown file: ``leaderboard:NAME``, all of it, and for a
+    suite ``attacks:NAME``, each attack against each defense."""
+    blocks = {"leaderboard": markdown(board)}
+    if isinstance(board, SuiteBoard):
+        blocks["attacks"] = f"{_plain(board.title)}.\n\n{_markdown_table(board.attacks())}\n"
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = before = document.read_text(encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"{readme}: {error.strerror or error}") from None
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(text):
-        raise RequestError(f"{readme} has no lines {begin} and {end} to put the table between")
-    block = f"{begin}\n{markdown(board)}{end}"
-    write_atomic(readme, pattern.sub(lambda _: block, text).encode())
-
-
-def _notes(board: Leaderboard) -> str:
-    done = [record for record in board.group.records if record.status == "ok"]
-    lines = [
-        "Top-1 is R_eval's on the reconstructions, queries the median a trial, vs none in points of top-1, paired by "
-        "identity; utility is the released top-1 on held-out photos. Ranked by the black-box attack that does best "
-        "against each defense, lowest first; a white-box attacker holds the weights, so output-side defenses share "
-        "that column. A difference whose interval includes 0 is a tie."
-    ]
-    if done and done[0].floor is not None and done[0].ceiling is not None:
-        lines.append(
-            f"R_eval gives {percent(done[0].floor)} on the seeds (floor), {percent(done[0].ceiling)} on "
-            f"D(E(real photo)) and {percent(done[0].evaluators[HEADLINE].real_top1)} on real photos."
-        )
-    for row in board.rows:
-        if row.headline is None:
-            reasons = {r.reason for r in row.by_attack.values() if r.reason}
-            lines.append(f"{row.defense} is not ranked: {'; '.join(sorted(reasons)) or 'no black-box attack ran'}.")
-    return _plain(" ".join(lines))
+        raise RequestError(f"{document}: {error.strerror or error}") from None
+    markers = {name: (f"<!-- {name}:{board.name} -->", f"<!-- /{name}:{board.name} -->") for name in blocks}
+    if not any(begin in text and end in text for begin, end in markers.values()):
+        begin, end = markers["leaderboard"]
+        raise RequestError(f"{document} has no lines {begin} and {end} to put the table between")
+    for name, (begin, end) in markers.items():
+        new = f"{begin}\n{blocks[name]}{end}"
+        text = re.sub(re.escape(begin) + ".*?" + re.escape(end), new.replace("\\", r"\\"), text, flags=re.DOTALL)
+    if text != before:
+        write_atomic(document, text.encode())
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -9,14 +10,16 @@ from pydantic import Field, model_validator
 
 from . import toml
 from .errors import RequestError
+from .record import HEADLINE
 from .toml import Section
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-RECOGNISERS = ("target", "evaluator")
-"""The roles of a fold's recognisers; each generator is a role of its own, under its name."""
+RECOGNISERS = ("target", "evaluator", "null")
+"""The roles of a fold's recognisers (``null`` is R_tar with other people in its targets' places, for a control); each
+generator is a role of its own, under its name."""
 Widths = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=6)]
 
 
@@ -165,6 +168,10 @@ class Defaults(Section):
     generator: str = "vae"
     """Which of the protocol's generators the attacks use."""
     attacks: Annotated[tuple[str, ...], Field(min_length=1)] = ("wb", "bb")
+    evaluators: Annotated[tuple[str, ...], Field(min_length=1)] = ("reval", "cnn", "lda", "hog")
+    """The judges; ``reval`` must be among them."""
+    null_attack: str = "wb"
+    """A cheap attack, for the null control."""
     trials: Positive
     """Per identity."""
     seed_photos: Positive
@@ -180,7 +187,7 @@ class Pinned(Section):
     path: str
     """Folder of FOLD-ROLE.safetensors; relative to the protocol file."""
     sha256: dict[str, dict[str, Sha256]]
-    """By fold and role."""
+    """By fold and role; besides the protocol's own roles, evaluators with a network may be pinned under their name."""
     recipe: dict[str, dict[str, Sha256]]
     """Hash of the recipe, seed and photos each was trained with (``Laboratory.recipe_sha256``): weights from another
     split may have seen the photos that this one tests on."""
@@ -220,33 +227,33 @@ class Protocol(Section):
                     f"{role}'s widths halve the image {len(widths)} times, "
                     f"so data.image needs sides divisible by {halved}"
                 )
+        if HEADLINE not in self.run.evaluators:
+            raise ValueError(f"run.evaluators needs {HEADLINE!r}, the headline's judge, among them")
         if self.pinned:
-            roles, figures = set(self.roles), set(self.figures)
+            roles, figures = set(self.roles), set(self.figures())
             for fold in self.split.folds:
-                hashes = (self.pinned.sha256.get(fold, {}), self.pinned.recipe.get(fold, {}))
-                if any(set(table) != roles for table in hashes) or set(self.pinned.figures.get(fold, {})) != figures:
+                made, recipe = set(self.pinned.sha256.get(fold, {})), set(self.pinned.recipe.get(fold, {}))
+                measured = set(self.pinned.figures.get(fold, {}))
+                if made != recipe or not roles <= made or not figures <= measured <= set(self.pinned.tolerance):
                     raise ValueError(
                         f"pinned needs sha256.{fold} and recipe.{fold} for {sorted(roles)}, "
-                        f"figures.{fold} for {sorted(figures)}"
+                        f"figures.{fold} and tolerance for {sorted(figures)}"
                     )
-            if set(self.pinned.tolerance) != figures:
-                raise ValueError(f"pinned.tolerance needs {sorted(figures)}")
         return self
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The networks of a fold: each generator by its name, ``target``, ``evaluator``."""
+        """The networks of a fold: each generator by its name, ``target``, ``evaluator``, ``null``."""
         return (*self.generators, *RECOGNISERS)
 
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """What a fold's networks measure: each recogniser's accuracy on unseen real photos, each generator's root
-        mean squared pixel error of D(E(x)) on Q1."""
-        return (*(f"{name}_top1" for name in RECOGNISERS), *(f"{name}_rmse" for name in self.generators))
+    def figures(self, judges: Sequence[str] = ()) -> tuple[str, ...]:
+        """What a fold's networks measure: each recogniser's accuracy on unseen real photos (with these judges, which
+        have networks of their own), each generator's root mean squared pixel error of D(E(x)) on Q1."""
+        return (*(f"{name}_top1" for name in (*RECOGNISERS, *judges)), *(f"{name}_rmse" for name in self.generators))
 
     def recipe(self, role: str) -> Recipe:
         """How a role's network is trained."""
-        return self.generators.get(role) or (self.target if role == "target" else self.evaluator)
+        return self.generators.get(role) or (self.evaluator if role == "evaluator" else self.target)
 
     @property
     def data_variable(self) -> str:

@@ -38,20 +38,49 @@ class AttackAccuracy(_Part):
     """Of top1, over identities (``stats.mean_interval``)."""
 
 
-class EvaluatorAccuracy(_Part):
-    """One judge's view of the reconstructions, and of real photos it has not seen."""
+class MajorityAccuracy(_Part):
+    """Shares of images whose person is put first: of the reconstructions, of real photos that the judges have not seen,
+    and of the controls' images (``controls.py``)."""
 
     top1: Share
-    top5: Share
     real_top1: Share
+    floor: Share | None = None
+    null: Share | None = None
+    ceiling: Share | None = None
+
+
+class EvaluatorAccuracy(MajorityAccuracy):
+    """One judge's view."""
+
+    top5: Share
+
+
+class Cost(_Part):
+    """Answering with the defense, over answering without it, on the same images in one run. Timings differ from run to
+    run."""
+
+    latency_ratio: float
+    added_latency_s: float
+    """Per image."""
+    memory_ratio: float | None
+    """Of the bytes of tensors made while answering; None where the target makes none of its own here."""
 
 
 class Utility(_Part):
-    """What honest users still get: the share of held-out photos whose person the *released* scores put first or among
-    the first five (a withheld score puts nobody anywhere)."""
+    """What honest users still get (``utility.py``): the share of held-out photos whose person the *released* scores put
+    first or among the first five (a withheld score puts nobody anywhere), and how far those scores can be trusted."""
 
     top1: Share
     top5: Share
+    log_loss: float | None = None
+    """Natural logarithm; a withheld score counts as its share of what the released ones leave of 1."""
+    ece: Share | None = None
+    """Expected calibration error of the top score."""
+    auc: Share | None = None
+    """Verification: the released score for the claimed person, genuine claims against all false ones."""
+    refused: Share = 0.0
+    """Share of these photos that got no answer: misses for top1 and top5, left out of the other figures."""
+    cost: Cost | None = None
 
 
 class Queries(_Part):
@@ -107,6 +136,12 @@ class IdentityRow(_Part):
     """R_eval top-1 on the trials' seeds D(z0), before any attack."""
     ceiling: Share
     """R_eval top-1 on D(E(photo)) of the identity's real photos."""
+    null: Share | None = None
+    """R_eval top-1 where the target was trained with another person's photos in the identity's place."""
+    judges: dict[str, Share] = {}
+    """top1 by each judge."""
+    majority: Share | None = None
+    """Share of reconstructions that more than half of the judges take for the identity."""
     converged: Share
     queries: float
     """Mean per trial."""
@@ -153,9 +188,16 @@ class Record(_Part):
     """The attack attacks a copy made from the target's answers."""
     attack_accuracy: AttackAccuracy | None = None
     evaluators: dict[str, EvaluatorAccuracy] = {}
+    judges_left_out: dict[str, str] = {}
+    """Why judges of the protocol did not judge, and what enables them."""
+    majority: MajorityAccuracy | None = None
     target_success: Share | None = None
     floor: Share | None = None
     ceiling: Share | None = None
+    null: Share | None = None
+    """The headline is attack_accuracy.top1 minus this."""
+    metrics: dict[str, float] = {}
+    """Other measures of the field (``metrics.py``); those that too few images allow are left out."""
     utility: Utility | None = None
     queries: Queries | None = None
     curve: list[Point] = []

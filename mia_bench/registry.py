@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from .core.attack import Attack
 from .core.component import Component
 from .core.defense import Defense, Pipeline
+from .core.evaluator import Evaluator
 from .core.target import Target
 from .errors import RequestError, first_problem
 
-KINDS: dict[str, type[Component]] = {"attack": Attack, "defense": Defense, "target": Target}
+KINDS: dict[str, type[Component]] = {"attack": Attack, "defense": Defense, "target": Target, "evaluator": Evaluator}
 """What can be plugged in, and the base class of each. The entry-point group is ``mia_bench.<kind>s``."""
 
 _NUMBER = re.compile(r"[-+]?(\d|\.\d|nan|inf)", re.IGNORECASE)
@@ -38,6 +39,11 @@ class Entry:
     def summary(self) -> str:
         """The first line of its docstring."""
         return (inspect.getdoc(self.component) or "").split("\n", 1)[0] if self.component else ""
+
+    @property
+    def missing(self) -> str:
+        """What an evaluator lacks here and how to get it; '' for all else."""
+        return self.component.missing() if self.component and issubclass(self.component, Evaluator) else ""
 
 
 class Registry:
@@ -80,6 +86,12 @@ class Registry:
         """The target a spec such as ``paper`` names; RequestError with a mend if it is not one."""
         component = self._parse("target", spec)
         assert isinstance(component, Target)
+        return component
+
+    def evaluator(self, spec: str) -> Evaluator:
+        """The judge a spec such as ``reval`` names; RequestError with a mend if it is not one."""
+        component = self._parse("evaluator", spec)
+        assert isinstance(component, Evaluator)
         return component
 
     def defense(self, spec: str) -> Pipeline:
@@ -168,7 +180,7 @@ def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
         if value.name or not inspect.isabstract(value)  # a nameless abstract class is a base for others
     ]
     if not found:
-        raise RequestError(f"plugin {file}: defines no Attack, Defense or Target")
+        raise RequestError(f"plugin {file}: defines no Attack, Defense, Evaluator or Target")
     for kind, component in found:
         if inspect.isabstract(component):
             missing = ", ".join(sorted(component.__abstractmethods__))

@@ -1,31 +1,46 @@
-"""From reconstructions to outcomes: what R_eval, the target and honest users see."""
+"""From reconstructions to outcomes: what the judges, the target and honest users see."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from . import metrics
+from .controls import Controls
 from .core.attack import Reconstructions, Trials
-from .core.defense import Pipeline
-from .core.generator import Generator
+from .core.evaluator import HasFeatures
 from .core.oracle import Ledger
-from .core.photos import Photos
-from .core.scores import ranking
 from .core.target import Recogniser
-from .laboratory import Evaluator, Laboratory, accuracy, mean_of_people
-from .record import IdentityRow
+from .laboratory import Laboratory
+from .panel import MAJORITY, hits_of, ranks_of
+from .record import HEADLINE, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One fold's outcome."""
+
+    rows: list[IdentityRow]
+    top5: dict[str, list[float]]
+    """By judge: the share of each identity's reconstructions whose person is among its first five."""
+    controls: Controls
+    metrics: dict[str, float]
 
 
 def judge(
     lab: Laboratory,
     fold: str,
     identities: tuple[str, ...],
-    generator: Generator,
+    controls: Controls,
     trials: Trials,
     target: Recogniser,
     found: Reconstructions,
     offered: Tensor,
     ledger: Ledger,
     development: int,
-) -> list[IdentityRow]:
+) -> Judged:
     """One row per identity of a fold; ``target`` is asked undefended, after the attack, outside its ledger.
 
     ``offered`` (budgets, T, 1, H, W) is what the trials had at each budget of the curve; the first ``development``
@@ -34,8 +49,8 @@ def judge(
     evaluator = lab.evaluator(fold)
     each = len(trials) // len(identities)
     shown = [identity for identity in identities for _ in range(each)]
-    ranks = evaluator.rank_of(found.images, shown).view(-1, each)
-    seed_ranks = evaluator.rank_of(generator.decode(trials.z0), shown).view(-1, each)
+    ranks = {name: rank.view(-1, each) for name, rank in ranks_of(lab.judges(fold), found.images, shown).items()}
+    hits = hits_of(ranks)
     scores = target.scores(found.images)
     own = scores.gather(1, trials.labels.unsqueeze(1)).squeeze(1)
     fooled = (scores.argmax(1) == trials.labels).view(-1, each)
@@ -48,41 +63,79 @@ def judge(
                 identity=identity,
                 fold=fold,
                 trials=each,
-                top1=_share(ranks[i] == 0),
-                top5=_share(ranks[i] < 5),
+                top1=_share(hits[HEADLINE][i]),
+                top5=_share(ranks[HEADLINE][i] < 5),
                 target_score=_share(own.view(-1, each)[i]),
                 target_top1=_share(fooled[i]),
-                floor=_share(seed_ranks[i] == 0),
-                ceiling=_ceiling(generator, evaluator, identity, lab.split(fold).q3_test),
+                floor=controls.floor[HEADLINE][identity],
+                ceiling=controls.ceiling[HEADLINE][identity],
+                null=controls.null[HEADLINE][identity],
+                judges={name: _share(hits[name][i]) for name in ranks},
+                majority=_share(hits[MAJORITY][i]),
                 converged=_share(found.converged.view(-1, each)[i]),
                 queries=float(queries[i].float().mean()),
                 held_out=i >= development,
                 curve=[_share(hits) for hits in curve[:, i]],
             )
         )
-    return rows
+    top5 = {name: [_share(own < 5) for own in rank] for name, rank in ranks.items()}
+    return Judged(rows, top5, controls, _metrics(lab, fold, identities, found.images, shown))
 
 
-def _ceiling(generator: Generator, evaluator: Evaluator, identity: str, unseen: Photos) -> float:
-    """The generator's best: R_eval on D(E(photo)) of photos that R_eval has not seen."""
-    photos = unseen.of(identity)
-    decoded = generator.decode(generator.encode(photos))
-    return _share(evaluator.rank_of(decoded, [identity] * len(photos)) == 0)
+def _metrics(
+    lab: Laboratory, fold: str, identities: tuple[str, ...], images: Tensor, shown: list[str]
+) -> dict[str, float]:
+    """The reconstructions beside the photos that R_tar learnt these people from."""
+    q2, recogniser = lab.split(fold).q2, lab.evaluator(fold).recogniser
+    own = q2.take(torch.isin(q2.labels, q2.labels_of(identities)).nonzero().squeeze(1))
+
+    def seen(these: Tensor) -> dict[str, metrics.Vectors]:
+        views = {"pictures": these[:, 0]} | (
+            {"features": recogniser.features(these)} if isinstance(recogniser, HasFeatures) else {}
+        )
+        return {name: view.cpu().double().numpy() for name, view in views.items()}
+
+    made_of = q2.labels_of(tuple(shown)).numpy()
+    return metrics.compare(seen(images), made_of, seen(own.images), own.labels.numpy())
 
 
-def utility(target: Recogniser, defense: Pipeline, photos: Photos, rng: torch.Generator) -> tuple[float, float]:
-    """Top-1 and top-5 of the *released* scores on held-out photos; a withheld score puts nobody anywhere."""
-    released = defense.release(target.scores(photos.images), rng)
-    order = ranking(released)[:, :5]
-    visible = ~released.gather(1, order).isnan()
-    hit = (order == photos.labels.to(order.device).unsqueeze(1)) & visible
-    return mean_of_people(hit[:, 0], photos), mean_of_people(hit.any(1), photos)
+def field(folds: Sequence[Judged]) -> dict[str, float]:
+    """The field's metrics, averaged over folds, each of which has a feature space of its own."""
+    return {name: _mean([fold.metrics[name] for fold in folds]) for name in folds[0].metrics}
 
 
-def real_accuracy(lab: Laboratory, fold: str) -> float:
-    """R_eval's own top-1 on real photos it has not seen."""
-    return accuracy(lab.evaluator(fold), lab.split(fold).q3_test)
+def evaluators(folds: Sequence[Judged]) -> dict[str, EvaluatorAccuracy]:
+    """Each judge's figures, over the identities of all folds."""
+    return {
+        name: EvaluatorAccuracy(
+            top1=_mean([row.judges[name] for fold in folds for row in fold.rows]),
+            top5=_mean([share for fold in folds for share in fold.top5[name]]),
+            **_read_against(folds, name),
+        )
+        for name in folds[0].top5
+    }
+
+
+def majority(folds: Sequence[Judged]) -> MajorityAccuracy:
+    """Of the images that more than half of the judges take for the person."""
+    said = [row.majority for fold in folds for row in fold.rows if row.majority is not None]
+    return MajorityAccuracy(top1=_mean(said), **_read_against(folds, MAJORITY))
+
+
+def _read_against(folds: Sequence[Judged], name: str) -> dict[str, float]:
+    """A judge's controls, over the identities of all folds."""
+    controls = [fold.controls for fold in folds]
+    return {
+        "real_top1": _mean([of.real[name] for of in controls]),
+        "floor": _mean([share for of in controls for share in of.floor[name].values()]),
+        "null": _mean([share for of in controls for share in of.null[name].values()]),
+        "ceiling": _mean([share for of in controls for share in of.ceiling[name].values()]),
+    }
 
 
 def _share(values: Tensor) -> float:
     return round(min(1.0, float(values.float().mean())), 6)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 6)

@@ -32,7 +32,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     Wilson's, with Student's t and the number of independent trials that would give this spread (Dean and Pagano 2015,
     "Evaluating confidence interval methods for binomial proportions in clustered surveys").
     """
-    low, high = _wilson(np.asarray(values, dtype=np.float64))
+    low, high = _wilson(np.asarray(values, dtype=np.float64), ALPHA)
     return (round(low, 6), round(high, 6))
 
 
@@ -42,13 +42,8 @@ def excess(values: Mapping[str, float], base: Mapping[str, float]) -> tuple[floa
     Two Wilson intervals and the correlation, squared and added (Newcombe 1998, method 10; MOVER, Zou and Donner 2008).
     """
     x, y = _paired(values, base)
-    (low_x, high_x), (low_y, high_y) = _wilson(x), _wilson(y)
-    spread = x.std() * y.std()
-    r = float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread > 0 else 0.0
-    difference = float(x.mean() - y.mean())
-    below = _add(x.mean() - low_x, high_y - y.mean(), r)
-    above = _add(high_x - x.mean(), y.mean() - low_y, r)
-    return (round(difference, 6), round(difference - below, 6), round(difference + above, 6))
+    low, high = _excess(x, y, ALPHA)
+    return (round(float(x.mean() - y.mean()), 6), low, high)
 
 
 def paired_difference(values: Mapping[str, float], reference: Mapping[str, float]) -> tuple[float, float, float]:
@@ -58,7 +53,7 @@ def paired_difference(values: Mapping[str, float], reference: Mapping[str, float
     never does, and the interval is [-1, 1].
     """
     x, y = _paired(values, reference)
-    return (round(float(np.mean(x - y)), 6), *_FlipTest.of(x - y).interval(ALPHA))
+    return (round(float(np.mean(x - y)), 6), *_difference(x, y, ALPHA))
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def compare(by_defense: Mapping[str, Mapping[str, float]], reference: Mapping[st
     return {
         defense: Comparison(
             round(float(np.mean(x - y)), 6),
-            *tests[defense].interval(ALPHA / max(1, left)),
+            *_difference(x, y, ALPHA / max(1, left)),
             p=tests[defense].p,
             p_holm=adjusted[defense],
         )
@@ -183,14 +178,34 @@ def _paired(values: Mapping[str, float], reference: Mapping[str, float]) -> tupl
     return np.array([values[i] for i in shared]), np.array([reference[i] for i in shared])
 
 
-def _wilson(sample: Array) -> tuple[float, float]:
+def _difference(x: Array, y: Array, alpha: float) -> tuple[float, float]:
+    """What the flip test of x - y does not reject. Where so few identities differ that it can reject nothing, the
+    flips say too little of the others, who might have differed: then also what ``_excess`` allows."""
+    low, high = _FlipTest.of(x - y).interval(alpha)
+    if 2.0 ** np.count_nonzero(np.abs(x - y) > 1e-9) < 2 / alpha:
+        below, above = _excess(x, y, alpha)
+        return (min(low, below), max(high, above))
+    return (low, high)
+
+
+def _excess(x: Array, y: Array, alpha: float) -> tuple[float, float]:
+    (low_x, high_x), (low_y, high_y) = _wilson(x, alpha), _wilson(y, alpha)
+    spread = x.std() * y.std()
+    r = float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread > 0 else 0.0
+    difference = float(x.mean() - y.mean())
+    below = _add(x.mean() - low_x, high_y - y.mean(), r)
+    above = _add(high_x - x.mean(), y.mean() - low_y, r)
+    return (round(difference - below, 6), round(difference + above, 6))
+
+
+def _wilson(sample: Array, alpha: float) -> tuple[float, float]:
     n, share = len(sample), float(sample.mean())
     if n < 2:
         return (0.0, 1.0)
     variance = float(sample.var(ddof=1))
     # without spread, as without trials that could show one, an identity counts as one trial
     effective = n * share * (1 - share) / variance if variance > 1e-12 else n
-    q = float(stdtrit(n - 1, 1 - ALPHA / 2))
+    q = float(stdtrit(n - 1, 1 - alpha / 2))
     centre = share + q**2 / (2 * effective)
     half = q * np.sqrt(share * (1 - share) / effective + q**2 / (4 * effective**2))
     scale = 1 + q**2 / effective

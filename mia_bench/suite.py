@@ -19,7 +19,7 @@ class Suite(Section):
     version: Annotated[int, Field(ge=1)]
     about: str = ""
     attacks: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Specs; among equally good ones the earlier counts."""
+    """Specs, in the order in which they run."""
     trials: Annotated[int, Field(ge=1)]
     """Per identity."""
     development: Annotated[float, Field(gt=0, lt=1)]

@@ -22,7 +22,7 @@ class Worst:
     budget: int
     """Queries per trial."""
     attack: str
-    """The best on the development identities; the earlier in the suite among equals."""
+    """The best on the development identities; among equals the one that needs fewer queries, then by name."""
     by_identity: dict[str, float]
     """R_eval top-1 of that attack by held-out identity, under ``FOLD/IDENTITY``."""
     upper: float
@@ -104,7 +104,7 @@ def _black_box(record: Record) -> bool:
 
 
 def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
-    attacks = _done(records, _black_box)
+    attacks = sorted(_done(records, _black_box), key=lambda record: record.attack)
     if not attacks:
         return ()
     found = []
@@ -116,8 +116,10 @@ def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
     return tuple(found)
 
 
-def _development(record: Record, place: int) -> float:
-    return mean(row.curve[place] for row in record.per_identity if not row.held_out)
+def _development(record: Record, place: int) -> tuple[float, float]:
+    """On the development identities: accuracy at a budget, and its mean over the budgets up to there."""
+    curves = [row.curve[: place + 1] for row in record.per_identity if not row.held_out]
+    return mean(curve[-1] for curve in curves), mean(map(mean, curves))
 
 
 def _held_out(record: Record, place: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from . import environment, flags, record, scoring
+from . import controls, environment, flags, scoring, utility
 from .access import Access
 from .cell import Cell, Settings
 from .core.attack import Reconstructions, Trials, checked
@@ -26,7 +26,6 @@ from .laboratory import Laboratory, OnWork
 from .probes import Answers, probe
 from .record import (
     AttackAccuracy,
-    EvaluatorAccuracy,
     IdentityRow,
     Point,
     Probes,
@@ -125,7 +124,7 @@ class Worker:
         key = (settings.protocol.sha256, settings.device)
         if key not in self._labs:
             engine = Engine.on(settings.device)
-            self._labs[key] = Laboratory(settings.protocol, engine, on_work)
+            self._labs[key] = Laboratory(settings.protocol, engine, on_work, settings.evaluators)
             self._environments[settings.device] = environment.describe(engine)  # before the run writes anything
         return self._labs[key]
 
@@ -133,11 +132,11 @@ class Worker:
         """Result fields of the record, and the reconstructions."""
         s = cell.settings
         self._watcher.cell_started(cell, len(s.folds) * s.identities * s.trials)
-        rows: list[IdentityRow] = []
+        judged: list[scoring.Judged] = []
         ledgers: list[Ledger] = []
         probed: list[Answers] = []
         tensors: dict[str, Tensor] = {}
-        useful: list[tuple[float, float]] = []
+        useful: list[Utility] = []
         for fold in s.folds:
             split = lab.split(fold)
             identities = split.targets[: s.identities]
@@ -145,19 +144,21 @@ class Worker:
             trials = lab.trials(fold, s.generator, identities, s.trials, s.seed)
             target = lab.target(fold, s.target)
             attacked = self._attacked(cell, lab, fold, trials)
-            rows += scoring.judge(
-                lab,
-                fold,
-                identities,
-                generator,
-                trials,
-                target,
-                attacked.found,
-                attacked.offered,
-                attacked.ledger,
-                s.development,
+            judged.append(
+                scoring.judge(
+                    lab,
+                    fold,
+                    identities,
+                    controls.measure(lab, fold, s.generator, identities, s.trials, s.seed, s.null_attack),
+                    trials,
+                    target,
+                    attacked.found,
+                    attacked.offered,
+                    attacked.ledger,
+                    s.development,
+                )
             )
-            useful.append(scoring.utility(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
+            useful.append(utility.measure(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
             seen = generator.encode(split.q2_test.images)[: PROBED // 2]
             latents = torch.cat([trials.z0[: PROBED // 2], seen])
             codes = lab.codes(fold, s.generator)
@@ -171,18 +172,19 @@ class Worker:
             unrepeatable=round(float(np.mean([answers.unrepeatable for answers in probed])), 6),
             flat=round(float(np.mean([answers.flat for answers in probed])), 6),
         )
+        rows = [row for fold in judged for row in fold.rows]
         top1, top5 = _mean(rows, "top1"), _mean(rows, "top5")
-        real = float(np.mean([scoring.real_accuracy(lab, fold) for fold in s.folds]))
         return {
             "attack_accuracy": AttackAccuracy(top1=top1, top5=top5, ci95=mean_interval([row.top1 for row in rows])),
-            "evaluators": {record.HEADLINE: EvaluatorAccuracy(top1=top1, top5=top5, real_top1=round(real, 6))},
+            "evaluators": scoring.evaluators(judged),
+            "judges_left_out": lab.left_out,
+            "majority": scoring.majority(judged),
             "target_success": _mean(rows, "target_top1"),
             "floor": _mean(rows, "floor"),
             "ceiling": _mean(rows, "ceiling"),
-            "utility": Utility(
-                top1=round(float(np.mean([u[0] for u in useful])), 6),
-                top5=round(float(np.mean([u[1] for u in useful])), 6),
-            ),
+            "null": _mean(rows, "null"),
+            "metrics": scoring.field(judged),
+            "utility": utility.mean(useful),
             "queries": Queries(
                 mean=round(float(queries.mean()), 3),
                 median=float(queries.quantile(0.5)),

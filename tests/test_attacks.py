@@ -4,13 +4,20 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench.core import Access, ModuleRecogniser, Oracle
+from mia_bench.core import Access, Defense, ModuleRecogniser, Oracle, Pipeline
 from mia_bench.registry import Registry
 
 ATTACKS = [entry.name for entry in Registry().entries("attack")]
-BUDGET = 2300
-"""Room for two steps of ``bb-pixel``."""
-SMALLER = {"gmi": "gmi:steps=60", "mi-face": "mi-face:alpha=60", "inverse": "inverse:steps=60"}
+ROOM = {"bb-pixel": 2300}
+"""Queries for two steps of it; 600 do for the others."""
+SMALLER = {
+    "gmi": "gmi:steps=60",
+    "mi-face": "mi-face:alpha=60",
+    "inverse": "inverse:steps=60",
+    "wb-robust": "wb-robust:rounds=1",
+    "surrogate": "surrogate:queries=60,steps=5,climbs=3",
+    "surrogate-label": "surrogate-label:queries=60,steps=5,climbs=3",
+}
 
 
 class Counting(ModuleRecogniser):
@@ -23,18 +30,18 @@ class Counting(ModuleRecogniser):
         return super().logits(images)
 
 
-def attacked(registry, lab, name, identities=2, each=2, budget=BUDGET, defense="topk5"):
+def attacked(registry, lab, name, identities=2, each=2, budget=None, defense="topk5", kind=Counting):
     """What an attack answers, the oracle it asked, the target behind it and the trials."""
     attack = registry.attack(SMALLER.get(name, name))
     generator = "gan" if attack.adversarial else "vae"
     trials = lab.trials("A", generator, lab.split("A").targets[:identities], each, seed=0)
-    target = Counting(lab._trained("target", "A"), lab.engine)
+    target = kind(lab._trained("target", "A"), lab.engine)
     oracle = Oracle(
         target,
-        registry.defense(defense),
+        registry.defense(defense) if isinstance(defense, str) else Pipeline((defense,)),
         access=attack.access,
         trials=len(trials),
-        budget=budget,
+        budget=budget or ROOM.get(name, 600),
         rng=torch.Generator().manual_seed(0),
     )
     return attack.run(oracle, lab.generator("A", generator), trials), oracle, target, trials
@@ -47,8 +54,9 @@ def test_an_attack_answers_every_trial_within_its_budget_and_all_it_sends_is_cou
     assert bool(((found.images >= 0) & (found.images <= 1)).all())
     assert found.converged.shape == (4,)
     assert found.converged.dtype == torch.bool
-    assert target.counted == int(oracle.ledger.per_trial.sum()) == sum(oracle.ledger.by_phase.values()) > 0
-    assert int(oracle.ledger.per_trial.max()) <= BUDGET
+    assert target.counted == int(oracle.ledger.per_trial.sum()) == sum(oracle.ledger.by_phase.values())
+    assert (target.counted == 0) == (name == "prior")
+    assert int(oracle.ledger.per_trial.max()) <= oracle.budget
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -139,3 +147,97 @@ def test_the_inverse_network_learns_from_scores(registry, lab):
     found, _, target, trials = attacked(registry, lab, "inverse:steps=300", identities=20, each=1, defense="none")
     seeds = target.scores(lab.generator("A", "vae").decode(trials.z0)).gather(1, trials.labels.unsqueeze(1))
     assert float(own_scores(found, target, trials).mean()) > float(seeds.mean()) + 0.1
+
+
+def recognised(lab, found, identities=20):
+    """R_eval's top-1, one trial an identity of fold A."""
+    people = list(lab.split("A").targets[:identities])
+    return float((lab.evaluator("A").rank_of(found.images, people) == 0).float().mean())
+
+
+class WrongLabels(Defense):
+    """Answers every fifth time or so with some other label."""
+
+    name = "wrong-labels"
+    access = Access.LABEL_ONLY
+    withholds = True
+
+    def release(self, scores, rng):
+        lie = torch.rand(len(scores), 1, generator=rng) < 0.2
+        label = torch.where(lie, torch.randint(scores.shape[1], lie.shape, generator=rng), scores.argmax(1, True))
+        return torch.full_like(scores, torch.nan).scatter(1, label, 1.0)
+
+
+class Refusing(Defense):
+    """Answers nobody."""
+
+    name = "refusing"
+    withholds = True
+    refuses = True
+
+    def release(self, scores, rng):
+        return torch.full_like(scores, torch.nan)
+
+
+@pytest.mark.parametrize(("defense", "least"), [("labelonly", 0.75), (WrongLabels(), 0.5)])
+def test_boundary_repulsion_lives_on_few_labels_and_outvotes_wrong_ones(registry, lab, defense, least):
+    found, oracle, *_ = attacked(registry, lab, "brep", identities=20, each=1, budget=500, defense=defense)
+    assert recognised(lab, found) >= least
+    assert set(oracle.ledger.by_phase) == {"search", "vote"}
+
+
+def test_boundary_repulsion_fails_where_the_label_is_never_seen_and_drops_nobody(registry, lab):
+    class Silent(Counting):
+        def logits(self, images):
+            return super().logits(images) - 1e3 * (torch.arange(20) == 0)
+
+    found, oracle, _, trials = attacked(
+        registry, lab, "brep", identities=3, each=1, budget=300, defense="labelonly", kind=Silent
+    )
+    unreached = trials.labels == 0
+    assert not bool(found.converged[unreached].any())
+    assert bool(found.converged[~unreached].any())
+    seeds = lab.generator("A", "vae").decode(trials.z0)
+    assert torch.allclose(found.images[unreached], seeds[unreached], atol=1e-4)
+    assert int(oracle.ledger.per_trial.max()) <= 300
+
+
+@pytest.mark.parametrize("name", ["brep", "cmaes", "look-alike"])
+def test_a_service_that_refuses_everything_is_survived(registry, lab, name):
+    found, oracle, *_ = attacked(registry, lab, name, budget=300, defense=Refusing())
+    assert oracle.ledger.refused == int(oracle.ledger.per_trial.sum())
+    assert name == "cmaes" or not bool(found.converged.any())
+
+
+@pytest.mark.parametrize("defense", ["topk1", "noise0.05"])
+def test_cma_es_needs_neither_all_scores_nor_exact_ones(registry, lab, defense):
+    found, *_ = attacked(registry, lab, "cmaes", identities=20, each=1, budget=600, defense=defense)
+    assert recognised(lab, found) >= 0.65
+
+
+def test_cma_es_goes_on_past_the_papers_stop_rule(registry, lab):
+    found, _, target, trials = attacked(registry, lab, "cmaes", identities=5, each=1, budget=1000, defense="none")
+    assert bool((own_scores(found, target, trials) > 0.999).all())
+
+
+def test_the_robust_white_box_attack_convinces_the_judge_where_the_papers_does_not(registry, lab):
+    robust, oracle, *_ = attacked(registry, lab, "wb-robust", identities=20, each=1, budget=300)
+    paper, *_ = attacked(registry, lab, "wb", identities=20, each=1, budget=300)
+    assert recognised(lab, robust) >= max(0.9, recognised(lab, paper))
+    assert set(oracle.ledger.by_phase) == {"screening", "search", "selection"}
+
+
+def test_the_floor_asks_nothing_and_looks_like_nobody(registry, lab):
+    found, oracle, *_ = attacked(registry, lab, "prior", identities=20, each=1)
+    assert int(oracle.ledger.per_trial.sum()) == 0
+    assert recognised(lab, found) <= 0.2
+
+
+def test_the_look_alike_is_a_photo_of_q1_that_the_target_takes_for_the_identity(registry, lab):
+    found, oracle, target, trials = attacked(
+        registry, lab, "look-alike", identities=20, each=1, budget=100, defense="labelonly"
+    )
+    assert all(any(torch.equal(image, photo) for photo in trials.public.images) for image in found.images)
+    assert oracle.ledger.per_trial.tolist() == [100] * 20
+    taken = target.scores(found.images).argmax(1) == trials.labels
+    assert float(taken[found.converged].float().mean()) >= 0.75

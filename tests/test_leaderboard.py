@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
+import mia_bench
 from mia_bench import leaderboard, protocol, record
 from mia_bench.errors import RequestError
+from mia_bench.verdict import verdicts
 
 from .helpers import mia, refused
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "leaderboard" / "orl"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The folder of a small run without a suite: six people, two trials."""
+    out = tmp_path_factory.mktemp("plain")
+    mia_bench.evaluate(["topk5", "labelonly"], folds=["A"], identities=6, trials=2, budget=200, out=out)
+    return out
 
 
 def test_the_published_tables_are_what_the_published_records_give(tmp_path):
@@ -22,10 +32,13 @@ def test_the_published_tables_are_what_the_published_records_give(tmp_path):
         assert (tmp_path / name).read_text() == (PUBLISHED / name).read_text()
 
 
-def test_the_readme_shows_the_published_table():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.split("<!-- leaderboard:orl -->\n")[1].split("<!-- /leaderboard:orl -->")[0]
-    assert shown == (PUBLISHED / "leaderboard.md").read_text()
+def test_the_documents_show_the_published_tables(tmp_path):
+    board = leaderboard.make(record.read_folder(PUBLISHED / "records"))
+    for document in (ROOT / "README.md", ROOT / "docs" / "attacks.md"):
+        copy = Path(shutil.copy(document, tmp_path))
+        leaderboard.update_document(copy, board)
+        assert copy.read_text() == document.read_text()
+    assert (PUBLISHED / "leaderboard.md").read_text() in (ROOT / "README.md").read_text()
 
 
 def test_building_twice_changes_nothing(tmp_path):
@@ -40,8 +53,8 @@ def test_building_twice_changes_nothing(tmp_path):
     assert seen[0][tmp_path / "README.md"] == (ROOT / "README.md").read_bytes()
 
 
-def test_ranking_and_figures_come_from_the_records():
-    found = record.read_folder(PUBLISHED / "records")
+def test_ranking_and_figures_come_from_the_records(plain):
+    found = record.read_folder(plain)
     board = leaderboard.make(found)
     ranked = [row for row in board.rows if row.headline]
     accuracies = [row.headline.attack_accuracy.top1 for row in ranked]
@@ -61,43 +74,47 @@ def test_ranking_and_figures_come_from_the_records():
 
 
 def test_the_published_run_meets_what_the_project_promises():
-    """Parity of the paper's two attacks, a low floor, a target worth attacking."""
-    undefended = {r.attack: r for r in record.read_folder(PUBLISHED / "records") if r.defense == "none"}
-    for found in undefended.values():
-        assert len(found.per_identity) == 40
-        assert found.trials >= 5
-        assert found.attack_accuracy.top1 >= 0.45
-        assert found.floor <= 0.10
-        assert found.utility.top1 >= 0.95
+    """Parity of the paper's two attacks, a low floor, a target worth attacking, a suite that no masking survives."""
+    records = record.read_folder(PUBLISHED / "records")
+    for found in records:
+        assert found.status == "ok" or (found.status, found.defense) == ("skipped", "labelonly")
         assert found.environment["dirty"] is False
-    assert abs(undefended["wb"].attack_accuracy.top1 - undefended["bb"].attack_accuracy.top1) <= 0.05
+        if found.status == "ok":
+            assert (len(found.per_identity), found.budgets) == (40, [300, 1000, 5000])
+            assert found.floor <= 0.10
+            assert found.utility.top1 >= 0.9
+    undefended = {r.attack: r.attack_accuracy.top1 for r in records if r.defense == "none"}
+    assert undefended["ortho"] >= 0.9
+    assert abs(undefended["wb"] - undefended["bb"]) <= 0.05
+    worst = {verdict.defense: verdict.headline.accuracy for verdict in verdicts(records)}
+    for defense, accuracy in worst.items():
+        assert accuracy >= (0.6 if defense == "labelonly" else 0.8) * worst["none"], defense
 
 
-def test_records_of_different_settings_are_not_ranked_together(tmp_path):
-    found = record.read_folder(PUBLISHED / "records")
+def test_records_of_different_settings_are_not_ranked_together(plain):
+    found = record.read_folder(plain)
     with pytest.raises(RequestError, match="different settings"):
         leaderboard.make([*found, found[0].model_copy(update={"seed": 9})])
     with pytest.raises(RequestError, match="two records"):
         leaderboard.make([*found, found[0].model_copy(update={"cell_id": "0" * 16})])
 
 
-def test_text_from_records_is_escaped():
-    found = record.read_folder(PUBLISHED / "records")
+def test_text_from_records_is_escaped(plain):
+    found = record.read_folder(plain)
     hostile = [r.model_copy(update={"defense": "a|<script>_%&[red]"}) if r.defense == "topk:k=5" else r for r in found]
     board = leaderboard.make(hostile)
     assert "a\\|&lt;script>_%&amp;[red]" in leaderboard.markdown(board)
     assert "\\_\\%\\&" in leaderboard.latex(board)
 
 
-def test_wrong_requests(tmp_path):
+def test_wrong_requests(tmp_path, plain):
     refused(mia("leaderboard", "build", cwd=tmp_path), "no leaderboard/PROTOCOL/records here")
     refused(mia("leaderboard", "build", tmp_path), "holds no records")
     refused(mia("show", tmp_path / "nowhere"), "holds no records")
     (tmp_path / "x.json").write_text('{"schema": 1}')
     refused(mia("leaderboard", "build", tmp_path), "x.json", "not a mia-bench record")
     (tmp_path / "README.md").write_text("nothing here")
-    records = PUBLISHED / "records"
-    result = mia("leaderboard", "build", records, "--out", tmp_path / "o", "--readme", tmp_path / "README.md")
+    result = mia("leaderboard", "build", plain, "--out", tmp_path / "o", "--readme", tmp_path / "README.md")
     assert result.returncode == 2
     assert "has no lines <!-- leaderboard:orl -->" in result.stderr
 

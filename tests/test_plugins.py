@@ -81,7 +81,7 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_error(installed, tmp_pat
     ("code", "words"),
     [
         ("def f(:", "SyntaxError"),
-        ("x = 1", "defines no Attack, Defense or Target"),
+        ("x = 1", "defines no Attack, Defense, Evaluator or Target"),
         ("IMPORT\nclass D(Defense):\n    def release(self, scores, rng): ...", "has no name"),
         ("IMPORT\nclass D(Defense):\n    name = 'd'", "does not define release"),
         (

@@ -175,6 +175,15 @@ def test_the_flip_test_by_hand():
     assert five.tie and (five.low, five.high) == (-1, 1)
 
 
+def test_no_difference_seen_is_not_no_difference():
+    same = of_identities([1.0, 1.0, 0.0, 0.5] * 3)
+    mean, low, high = stats.paired_difference(same, same)
+    assert mean == 0 and low < 0 < high
+    nearly = {**same, "0": 0.5}
+    mean, low, high = stats.paired_difference(nearly, same)
+    assert mean < 0 and high > 0
+
+
 def test_what_one_cannot_know_is_not_claimed():
     assert stats.mean_interval([0.4]) == (0, 1)
     low, high = stats.mean_interval([0.0] * 40)

@@ -20,20 +20,21 @@ def leaderboard() -> None:
 )
 @click.option(
     "--readme",
+    "documents",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also put the table between this Markdown file's <!-- leaderboard:PROTOCOL --> markers.",
+    help="Also put the tables between this Markdown file's <!-- leaderboard:NAME --> or <!-- attacks:NAME --> markers, "
+    "NAME e.g. orl-v1. Repeatable.",
 )
-def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> None:
+def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ...]) -> None:
     """Rank the defenses of each folder of records and write Markdown, LaTeX and CSV.
 
     Without RUN: every leaderboard/PROTOCOL/records of the current folder.
     """
-    from rich.markup import escape
-    from rich.table import Table
-
     from .. import leaderboard as boards
     from ..errors import RequestError
+    from ..reporting.terminal import print_tables
     from .output import stdout
 
     sources = folders or tuple(sorted(Path("leaderboard").glob("*/records")))
@@ -44,12 +45,24 @@ def build(folders: tuple[Path, ...], out: Path | None, readme: Path | None) -> N
     console = stdout()
     for source in sources:
         board = boards.build(source, out or (source.parent if source.name == "records" else source))
-        header, body = board.cells()
-        table = Table(title=escape(board.group.title), title_justify="left")
-        for place, column in enumerate(header):
-            table.add_column(escape(column), justify="left" if place == 1 else "right")
-        for row in body:
-            table.add_row(*map(escape, row))
-        console.print(table)
-        if readme is not None:
-            boards.update_readme(readme, board)
+        print_tables(board, console)
+        for document in documents:
+            boards.update_document(document, board)
+
+
+@leaderboard.command()
+@click.argument("first", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
+def agree(first: Path, second: Path) -> None:
+    """How alike two runs, of two seeds, say, rank the defenses that both have: Kendall's tau, from -1 to 1."""
+    from .. import leaderboard as boards
+    from ..errors import RequestError
+    from ..record import read_folder
+    from ..stats import rank_agreement
+    from .output import stdout
+
+    one, other = (boards.make(read_folder(folder)).ranked_by for folder in (first, second))
+    shared = one.keys() & other.keys()
+    if len(shared) < 2:
+        raise RequestError(f"{first} and {second} have {len(shared)} ranked defenses in common; it takes two to rank")
+    stdout().print(f"Kendall's tau over {len(shared)} defenses: {rank_agreement(one, other):.2f}", highlight=False)

@@ -15,7 +15,7 @@ import click
     help="Also what this file defines.",
 )
 def list_(plugins: tuple[Path, ...]) -> None:
-    """List attacks, defenses, targets, protocols and suites; a plugin that does not load is shown with its error."""
+    """List plugins, protocols and suites; a plugin that does not load shows its error."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -42,7 +42,12 @@ def list_(plugins: tuple[Path, ...]) -> None:
                 key if field.is_required() else f"{key}={field.get_default()}"
                 for key, field in entry.component.model_fields.items()
             )
-            table.add_row(escape(entry.name), escape(entry.origin), escape(parameters), escape(entry.summary))
+            table.add_row(
+                escape(entry.name),
+                escape(entry.origin),
+                escape(parameters),
+                escape(f"{entry.summary} {entry.missing}".rstrip()),
+            )
         console.print(table, "")
     built_in: dict[str, list[Protocol] | list[Suite]] = {
         "protocols": [protocols.load(name) for name in protocols.built_in()],

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ..record import Record
 
-PLAIN_WIDTH = 140
+PLAIN_WIDTH = 170
 """Columns where stdout is no terminal: wide enough that no table wraps."""
 
 

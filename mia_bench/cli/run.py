@@ -79,8 +79,9 @@ def run(
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
     from .. import api
+    from ..errors import RequestError
     from ..registry import Registry
-    from ..reporting import gallery
+    from ..reporting import figures, gallery
     from .output import print_json, stdout
     from .progress import Bars
 
@@ -109,7 +110,13 @@ def run(
         from ..reporting.terminal import print_records
 
         print_records(records, stdout())
-    picture = gallery.write(records, loaded, folder)
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    if suite is not None:
+        try:
+            figures.write(records, folder / "report")
+            messages.print(f"figures: {folder / 'report'}", markup=False)
+        except RequestError as error:
+            messages.print(f"no figures: {error}", markup=False)
+    picture = gallery.write(records, loaded, folder)
     messages.print(f"records: {folder}" + (f"  gallery: {picture}" if picture else ""), markup=False)
     return 1 if any(record.status == "error" for record in records) else 0

@@ -54,7 +54,7 @@ def train(protocol: str, data: Path | None, device: str, check: bool, export: Pa
     for fold, measured in figures.items():
         for name, value in measured.items():
             cells = [fold, name, f"{value:.4f}"]
-            if check and loaded.pinned is not None:
+            if check and loaded.pinned is not None and name in loaded.pinned.figures[fold]:
                 pinned = loaded.pinned.figures[fold][name]
                 reproduced = abs(value - pinned) <= loaded.pinned.tolerance[name]
                 failed |= not reproduced

@@ -7,6 +7,7 @@ from .component import Component
 from .defense import Defense, Pipeline
 from .engine import Engine
 from .estimator import alpha, criterion, gradient
+from .evaluator import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Progress
 from .generator import AdversarialGenerator, Generator
 from .offers import Offers
 from .oracle import Ledger, Oracle
@@ -28,13 +29,18 @@ __all__ = [
     "Defense",
     "Engine",
     "Enrolment",
+    "Evaluator",
+    "Fitting",
     "Generator",
+    "HasFeatures",
     "Ledger",
     "ModuleRecogniser",
+    "NetworkEvaluator",
     "Offers",
     "Oracle",
     "Photos",
     "Pipeline",
+    "Progress",
     "Recogniser",
     "Reconstructions",
     "RequestError",

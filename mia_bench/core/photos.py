@@ -1,6 +1,6 @@
 """A set of photos with its people, as networks take it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,9 +26,23 @@ class Photos:
         """How many people there are."""
         return len(self.people)
 
+    @property
+    def names(self) -> list[str]:
+        """Whom each photo shows."""
+        return [self.people[label] for label in self.labels.tolist()]
+
     def of(self, person: str) -> Tensor:
         """The photos (k, 1, H, W) of one person."""
         return self.images[self.labels == self.people.index(person)]
+
+    def take(self, rows: Tensor) -> "Photos":
+        """These photos (n,) int64 alone, of the same people."""
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            hashes=tuple(self.hashes[i] for i in rows.tolist()),
+        )
 
     def labels_of(self, people: tuple[str, ...]) -> Tensor:
         """The class index (len(people),) int64 of each named person."""

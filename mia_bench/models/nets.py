@@ -91,6 +91,11 @@ class RecogniserNet(nn.Module):
         logits: Tensor = self.head(self.trunk(images - 0.5))
         return logits
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees: (B, 1, H, W) -> (B, hidden)."""
+        found: Tensor = self.head[:-1](self.trunk(images - 0.5))
+        return found
+
 
 class Encoder(nn.Module):
     """q(z|x): (B, 1, H, W) -> mean and log-variance, each (B, m)."""

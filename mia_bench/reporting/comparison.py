@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from ..record import Record
 from ..stats import paired_difference
 
+FEWEST = 5
+"""Identities below which intervals mean nothing."""
+
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows, as text."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -25,10 +31,15 @@ class Group:
         )
 
     @property
+    def suite(self) -> str:
+        """The suite whose terms these are; '' for none."""
+        return self.records[0].suite
+
+    @property
     def conclusive(self) -> bool:
         """Enough identities and trials for an interval to mean something."""
         first = self.records[0]
-        return first.identities * len(first.folds) >= 5 and first.trials >= 2
+        return first.identities * len(first.folds) >= FEWEST and first.trials >= 2
 
     def reference(self, record: Record) -> Record | None:
         """The undefended record of the same attack."""
@@ -61,6 +72,11 @@ def percent(value: float) -> str:
 def interval(low: float, high: float, sign: str = "") -> str:
     """[70.1, 90.2], in percent or points."""
     return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def short(budget: int) -> str:
+    """5000 -> 5k."""
+    return f"{budget / 1000:g}k" if budget >= 1000 else str(budget)
 
 
 def points(difference: tuple[float, float, float]) -> str:

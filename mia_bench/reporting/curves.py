@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .canvas import THEMES, Theme, load_matplotlib, save, themed
+from .comparison import short
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
                 if other not in (curve, none):
                     panel.plot(other.budgets, other.leak, color=theme.quiet, lw=0.6, alpha=0.7, zorder=1)
             if none is not None and curve != none:
-                panel.plot(none.budgets, none.leak, color=theme.ink, lw=1, ls="--", zorder=4)
+                panel.plot(none.budgets, none.leak, color=theme.ink, lw=1, ls="--", marker="_", ms=9, zorder=4)
             panel.fill_between(curve.budgets, curve.low, curve.high, color=theme.accent, alpha=0.22, lw=0, zorder=2)
+            panel.vlines(curve.budgets, curve.low, curve.high, color=theme.accent, lw=1, zorder=2)
             panel.plot(curve.budgets, curve.leak, color=theme.accent, lw=2, marker="o", ms=4, zorder=3)
             name = f"{curve.defense}\nmasking suspected" if curve.suspected else curve.defense
             panel.set_title(name)
@@ -58,7 +60,7 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
         first = panels[0][0]
         budgets = sorted({budget for curve in curves for budget in curve.budgets})
         first.set_xscale("log")
-        first.set_xticks(budgets, [_short(budget) for budget in budgets])
+        first.set_xticks(budgets, [short(budget) for budget in budgets])
         first.set_xticks([], minor=True)
         first.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
         figure.supxlabel("budget, queries a trial (log scale)", fontsize=9)
@@ -70,8 +72,3 @@ def _draw(curves: Sequence[Curve], folder: Path, title: str, theme: Theme) -> li
             fontsize=9,
         )
         return save(figure, folder, f"curves-{theme.name}")
-
-
-def _short(budget: int) -> str:
-    """5000 -> 5k."""
-    return f"{budget / 1000:g}k" if budget >= 1000 else str(budget)

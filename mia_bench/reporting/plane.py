@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-LEFT, PANEL, BOTTOM, TOP = 0.75, 5.0, 0.95, 0.45
+LEFT, PANEL, BOTTOM, TOP = 0.75, 5.0, 0.95, 0.55
 """Inches: margin, panel, margins below and above it."""
 LETTER = 0.075
 """Inches a letter of a label takes, about."""
@@ -37,7 +38,7 @@ class Point:
     high: float
     """95% interval of ``leak``."""
     suspected: bool = False
-    """Masking suspected: shown, not ranked, never on the front."""
+    """Masking suspected: such a figure makes no front."""
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -70,7 +71,7 @@ def _draw(points: Sequence[Point], folder: Path, title: str, theme: Theme) -> li
         margin = max(0.01, 0.1 * float(np.ptp(utility)))
         left, right = utility.min() - margin, utility.max() + margin
         bottom, top = min(0.0, *(point.low for point in points)) - 0.04, max(point.high for point in points) + 0.04
-        panel.set(xlim=(left, right), ylim=(bottom, top), title=title)
+        panel.set(xlim=(left, right), ylim=(bottom, top), title=fill(title, 90))
         by_place = sorted(points, key=lambda point: (point.utility, -point.leak, point.defense))
         gap, within = APART * (right - left) / PANEL, (left + margin / 2, right - margin / 2)
         places = _apart([point.utility for point in by_place], gap, *within)
@@ -145,7 +146,7 @@ def _legend(figure: "Figure", theme: Theme) -> None:
             _mark(0, 0, "o", True, theme, "on it"),
             _mark(0, 0, "o", False, theme, "off it"),
             _mark(0, 0, "s", False, theme, "none"),
-            _mark(0, 0, "^", False, theme, "masking suspected, not ranked"),
+            _mark(0, 0, "^", False, theme, "masking suspected: never on it"),
             Line2D([], [], color=theme.quiet, lw=1.2, marker="_", ms=6, label="95% interval"),
         ],
         loc="lower left",

@@ -7,16 +7,36 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..access import Access
+from ..leaderboard import Board
 from ..record import HEADLINE, Record
+from ..standings import standings
+from ..suite_board import SuiteBoard
 from .comparison import Group, groups, interval, percent, points
 
 
 def print_records(records: Sequence[Record], console: Console) -> None:
-    """One table for each set of comparable records, with what it means below."""
+    """A table for each set of comparable records, with what it means below; of a suite run, its board."""
     for group in groups(records):
+        if group.suite:
+            board = SuiteBoard(standings(group))
+            print_tables(board, console)
+            for note in board.notes():
+                console.print(f"  {escape(note)}", highlight=False)
+            continue
         console.print(_table(group))
         for line in _reading(group):
             console.print(f"  {line}", highlight=False)
+
+
+def print_tables(board: Board, console: Console) -> None:
+    """A leaderboard's tables, the first under its title."""
+    for number, (header, body) in enumerate(board.tables()):
+        table = Table(title=None if number else escape(board.title), title_justify="left")
+        for column in header:
+            table.add_column(escape(column), justify="left" if column.startswith("defense") else "right")
+        for row in body:
+            table.add_row(*map(escape, row))
+        console.print(table)
 
 
 def _table(group: Group) -> RenderableType:

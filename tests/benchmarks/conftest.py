@@ -4,16 +4,20 @@ RATIOS = [
     ("engine[bb] / forward_limit", "test_engine[bb]", "test_forward_limit"),
     ("engine[bb] / naive[bb]", "test_engine[bb]", "test_naive[bb]"),
     ("engine[wb] / naive[wb]", "test_engine[wb]", "test_naive[wb]"),
+    ("brep / one target at a time, 32 points a call", "test_brep", "test_one_target_at_a_time[32_points]"),
+    ("brep / one target at a time, 1 point a call", "test_brep", "test_one_target_at_a_time[1_point]"),
 ]
+UNITS = {"images_per_s": "images a second", "trials_per_minute": "trials a minute"}
 
 
 def pytest_terminal_summary(terminalreporter, config):
     session = getattr(config, "_benchmarksession", None)
-    speed = {b.name: b.extra_info.get("images_per_s") for b in session.benchmarks} if session else {}
+    speed = {b.name: b.extra_info for b in session.benchmarks} if session else {}
     lines = [
-        f"{label}: {speed[one] / speed[other]:.2f}  ({speed[one]:,} / {speed[other]:,} images a second)"
+        f"{label}: {speed[one][unit] / speed[other][unit]:.2f}  ({speed[one][unit]:,} / {speed[other][unit]:,} {words})"
         for label, one, other in RATIOS
-        if speed.get(one) and speed.get(other)
+        for unit, words in UNITS.items()
+        if speed.get(one, {}).get(unit) and speed.get(other, {}).get(unit)
     ]
     if lines:
         terminalreporter.section("ratios")

@@ -1,0 +1,117 @@
+"""Floor, null and ceiling: what they are measured on, what they say, when they are measured anew."""
+
+import pytest
+import torch
+
+import mia_bench
+from mia_bench import controls, laboratory, protocol
+from mia_bench.core import Photos
+from mia_bench.data import null
+from mia_bench.data.split import Split
+from mia_bench.models import store
+from mia_bench.panel import MAJORITY
+from mia_bench.registry import Registry
+
+
+@pytest.fixture
+def measured(lab):
+    """Controls of three people, two trials."""
+    identities = lab.split("A").targets[:3]
+    return lambda: controls.measure(lab, "A", "vae", identities, 2, 0, Registry().attack("wb"))
+
+
+def test_the_null_target_never_saw_a_photo_of_a_target(lab):
+    for fold in lab.protocol.split.folds:
+        split = lab.split(fold)
+        kept, unseen = null.photos(split)
+        assert kept.people == split.q2.people
+        assert len(kept) == len(split.q2)
+        assert set(kept.hashes) | set(unseen.hashes) <= set(split.q1.hashes), "orl: all stand-ins are of Q1"
+        assert not set(kept.hashes) & set(unseen.hashes)
+        assert torch.equal(torch.bincount(kept.labels), torch.bincount(split.q2.labels))
+        for person in split.targets:
+            rows = (kept.labels == kept.people.index(person)).nonzero().squeeze(1)
+            shown = {split.q1.names[split.q1.hashes.index(kept.hashes[row])] for row in rows.tolist()}
+            assert len(shown) == 1, "one person stands in for one"
+
+
+def photos(prefix: str, counts: dict[str, int]) -> Photos:
+    names = [person for person, count in counts.items() for _ in range(count)]
+    labels = torch.tensor([list(counts).index(person) for person in names])
+    hashes = tuple(f"{prefix}{person}{i}" for i, person in enumerate(names))
+    return Photos(torch.zeros(len(names), 1, 8, 8), labels, tuple(counts), hashes)
+
+
+def split_of(public: dict[str, int]) -> Split:
+    enrolled = {"a": 4, "b": 4, "other": 4}
+    parts = [photos(part, enrolled) for part in ("tar", "tar-test", "eval", "eval-test")]
+    return Split("A", ("a", "b"), photos("public", public), *parts)
+
+
+def test_stand_ins_keep_a_photo_to_be_tested_on_and_the_others_stay():
+    kept, unseen = null.photos(split_of({"x": 2, "y": 9, "z": 5}))
+    assert torch.bincount(kept.labels).tolist() == [4, 4, 4]
+    assert all(digest.startswith("publicy") for digest in kept.hashes[:4])
+    assert all(digest.startswith("publicz") for digest in kept.hashes[4:8])
+    assert all(digest.startswith("tarother") for digest in kept.hashes[8:])
+    assert [digest for digest in unseen.hashes if digest.startswith("publicz")]
+
+
+def test_where_the_public_people_do_not_suffice_the_next_target_stands_in():
+    kept, unseen = null.photos(split_of({"x": 20}))
+    assert all(digest.startswith("tarb") for digest in kept.hashes[:4])
+    assert all(digest.startswith("tara") for digest in kept.hashes[4:8])
+    assert all(digest.startswith("tar-testb") for digest in unseen.hashes[:4])
+
+
+def test_controls_are_measured_for_each_judge_and_the_majority(lab, measured):
+    found = measured()
+    names = [*lab.judges("A"), MAJORITY]
+    for part in (found.floor, found.null, found.ceiling):
+        assert list(part) == names
+        assert all(set(part[name]) == set(lab.split("A").targets[:3]) for name in names)
+    assert all(found.real[name] > 0.85 for name in names)
+    assert sum(found.null["reval"].values()) / 3 <= 0.34
+
+
+def test_controls_are_kept_and_measured_anew_only_if_damaged_or_another_judge_speaks(lab, measured, monkeypatch):
+    first = measured()
+    work = []
+
+    def measuring(*arguments):
+        work.append(arguments)
+        return first
+
+    monkeypatch.setattr(controls, "_measure", measuring)
+    assert measured() == first
+    assert not work
+    for kept in (store.cache_dir() / "controls").glob("*.json"):
+        kept.write_text('{"floor":')
+    assert measured() == first
+    assert len(work) == 1
+    few = laboratory.Laboratory(lab.protocol, lab.engine, evaluators=lab.evaluators_present[:2])
+    controls.measure(few, "A", "vae", lab.split("A").targets[:3], 2, 0, Registry().attack("wb"))
+    assert len(work) == 2
+
+
+def test_a_record_shows_every_judge_between_its_controls(tmp_path):
+    (found,) = mia_bench.evaluate(attacks=["wb"], folds=["A"], identities=2, trials=2, out=tmp_path)
+    assert list(found.evaluators) == ["reval", "cnn", "lda", "hog"]
+    for name, said in found.evaluators.items():
+        rows = [row.judges[name] for row in found.per_identity]
+        assert said.top1 == pytest.approx(sum(rows) / len(rows))
+        assert said.top1 <= said.top5
+        assert None not in (said.floor, said.null, said.ceiling)
+    headline = found.evaluators["reval"]
+    assert (found.floor, found.null, found.ceiling) == (headline.floor, headline.null, headline.ceiling)
+    assert found.attack_accuracy.top1 == headline.top1
+    assert found.majority.top1 <= sum(said.top1 for said in found.evaluators.values()) / 2
+    assert {"ssim", "delta_eval", "kid", "density"} <= set(found.metrics)
+    assert found.judges_left_out == {}
+
+
+def test_a_protocol_without_the_headlines_judge_is_refused():
+    run = protocol.load("orl").run.model_copy(update={"evaluators": ("lda",)})
+    content = protocol.load("orl").model_dump(by_alias=True) | {"run": run.model_dump()}
+    with pytest.raises(ValueError, match="'reval', the headline's judge"):
+        protocol.Protocol.model_validate(content)
