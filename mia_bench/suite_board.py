@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import mean
 
+from .access import Access
 from .record import HEADLINE, MajorityAccuracy, Record, Utility
 from .reporting.comparison import FEWEST, Table, interval, percent, points, short
 from .standings import MAJORITY, Standing, Standings
@@ -36,8 +37,8 @@ class SuiteBoard:
         return {defense: worst.accuracy for defense, worst in headlines.items() if worst}
 
     def tables(self) -> list[Table]:
-        """The ranking; what each judge says, where there are several; what honest users still get, where measured; every
-        attack against every defense."""
+        """The ranking; each judge's view, where there are several; utility, where measured; every attack against every
+        defense."""
         several = any(row.judges for row in self.standings.rows)
         measured = any(row.utility and row.utility.log_loss is not None for row in self.standings.rows)
         judges, utility = [self._judges()] if several else [], [self._utility()] if measured else []
@@ -46,12 +47,13 @@ class SuiteBoard:
     def attacks(self) -> Table:
         """R_eval's top-1 and the median queries a trial of each attack against each defense, over all identities."""
         rows = self.standings.rows
-        attacks = {r.attack: r.access for row in rows for r in row.verdict.records}
+        access_order = list(Access)[::-1]
+        attacks = {(access_order.index(r.access), r.attack) for row in rows for r in row.verdict.records}
         by_pair = {(r.attack, r.defense): r for row in rows for r in row.verdict.records}
         body = []
-        for attack, access in attacks.items():
+        for place, attack in sorted(attacks):
             cells = [_outcome(by_pair.get((attack, row.defense))) for row in rows]
-            body.append([attack, access.value, *cells])
+            body.append([attack, access_order[place].value, *cells])
         return ["attack, top-1 (median queries)", "access", *(row.defense for row in rows)], body
 
     def notes(self) -> list[str]:

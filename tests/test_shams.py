@@ -3,6 +3,7 @@
 import pytest
 
 import mia_bench
+from mia_bench import flags
 from mia_bench.core import Access
 from mia_bench.record import Record
 from mia_bench.registry import Registry
@@ -58,8 +59,7 @@ class Shuffled(Defense):
 '''
 NAMES = ["temperature", "saturating", "keyed", "round1", "shuffled"]
 KEEP_THE_LABEL = ["temperature", "shuffled", "topk5", "topk2+labelonly"]
-STUDENT = "first=75,queries=150,steps=60,climbs=20"
-ATTACKS = ["ortho", f"surrogate:{STUDENT}", f"surrogate-label:{STUDENT}"]
+ATTACKS = ["ortho", "surrogate-label:first=75,queries=300,steps=60,climbs=20"]
 BUDGET = 500
 
 
@@ -99,6 +99,21 @@ def worst(records: list[Record]) -> float:
 def test_a_sham_defense_protects_nobody(attacked_shams, sham):
     assert worst(attacked_shams["none"]) >= 0.9
     assert worst(attacked_shams[sham]) >= worst(attacked_shams["none"]) - 0.1
+
+
+MASKS = {
+    "temperature": flags.ZERO_GRADIENTS,
+    "saturating": flags.ZERO_GRADIENTS,
+    "keyed": flags.RANDOMISED,
+    "round1": flags.ZERO_GRADIENTS,
+    "shuffled": flags.RANDOMISED,
+}
+
+
+@pytest.mark.parametrize("sham", NAMES)
+def test_a_sham_defense_carries_a_flag(attacked_shams, sham):
+    assert MASKS[sham] in {flag.name for record in attacked_shams[sham] for flag in record.flags}
+    assert not any(record.flags for record in attacked_shams["none"])
 
 
 def test_what_keeps_the_top_label_cannot_stop_what_asks_for_labels_alone(plugin, tmp_path):

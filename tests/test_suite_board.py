@@ -99,7 +99,7 @@ def test_every_row_says_what_it_means(published):
 
 
 def test_disagreeing_judges_are_shown_beside_each_other(published):
-    ranking, judges = leaderboard.make(as_suite(published)).tables()
+    ranking, judges, _ = leaderboard.make(as_suite(published)).tables()
     header, body = judges
     assert header == ["defense, top-1 by judge", "reval", "lda", "majority"]
     none = next(line for line in body if line[0] == "none")
@@ -152,6 +152,26 @@ def test_small_runs_say_what_cannot_be_concluded(published, people, trials, says
     if people == 4:
         assert all("[?]" in row[0] and "[?]" in row[2] for row in board.tables()[0][1])
         assert "nothing can be concluded" in text
+
+
+def test_utility_of_the_released_scores_has_a_table(published):
+    found = as_suite(published)
+    assert len(leaderboard.make(found).tables()) == 3, "not measured, not shown"
+    utility = [
+        record.Utility(
+            top1=0.9,
+            top5=1,
+            log_loss=0.25,
+            auc=None,
+            cost=record.Cost(latency_ratio=ratio, added_latency_s=0, memory_ratio=None),
+        )
+        for ratio in (1.0, 1.5)
+    ]
+    board = leaderboard.make([r.model_copy(update={"utility": utility[r.attack == "bb"]}) for r in found])
+    header, body = board.tables()[2]
+    assert dict(zip(header, body[0], strict=True))["log-loss"] == "0.250"
+    assert body[0][-2:] == ["1.25", "-"], "the median over attacks; no memory was measured"
+    assert {row["latency_ratio"] for row in csv.DictReader(StringIO(leaderboard.as_csv(board)))} == {"1.25"}
 
 
 def test_csv_has_bare_numbers(published):

@@ -33,7 +33,7 @@ def print_tables(board: Board, console: Console) -> None:
     for number, (header, body) in enumerate(board.tables()):
         table = Table(title=None if number else escape(board.title), title_justify="left")
         for column in header:
-            table.add_column(escape(column), justify="left" if column.startswith("defense") else "right")
+            table.add_column(escape(column), justify="left" if column.startswith(("defense", "attack,")) else "right")
         for row in body:
             table.add_row(*map(escape, row))
         console.print(table)
