@@ -81,6 +81,10 @@ def plan(
         suite=terms.title if terms else "",
         development=terms.development_of(people) if terms else 0,
     )
+    latent = protocol.generators[settings.generator].latent
+    _accept(f"run.null_attack {protocol.run.null_attack!r}", settings.null_attack.check, latent)
+    if settings.null_attack.adversarial and not protocol.generators[settings.generator].has_critic:
+        raise RequestError(f"run.null_attack {protocol.run.null_attack!r} needs a generator with a critic")
     pipelines = {}
     for spec in ("none", *defenses):
         pipeline = registry.defense(spec)
@@ -89,7 +93,7 @@ def plan(
     chosen = {}
     for spec in (*terms.attacks, *attacks) if terms else attacks or protocol.run.attacks:
         attack = registry.attack(spec)
-        _accept(f"attack {spec!r}", attack.check, protocol.generators[settings.generator].latent)
+        _accept(f"attack {spec!r}", attack.check, latent)
         chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 

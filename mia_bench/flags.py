@@ -33,10 +33,10 @@ def of_cell(access: Access, probes: Probes, refused: int, total: int) -> list[Fl
 
 
 def stronger(name: str, what: str, one: Record | None, other: Record | None) -> Flag | None:
-    """A flag if ``one``, which has less to go by, beats ``other`` by more than chance."""
+    """A flag if ``one``, which has less to go by, beats ``other`` by more than chance, on the held-out identities."""
     if one is None or other is None:
         return None
-    difference, low, high = paired_difference(one.top1_by_identity, other.top1_by_identity)
+    difference, low, high = paired_difference(one.top1_held_out, other.top1_held_out)
     if low <= 0:
         return None
     by = f"{100 * difference:.0f} points [{100 * low:.0f}, {100 * high:.0f}]"

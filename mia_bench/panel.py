@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from .laboratory import Judge
-
-MAJORITY = "majority"
+from .record import MAJORITY
 
 
 def ranks_of(judges: Mapping[str, Judge], images: Tensor, people: list[str]) -> dict[str, Tensor]:

@@ -237,7 +237,7 @@ class Protocol(Section):
                 if made != recipe or not roles <= made or not figures <= measured <= set(self.pinned.tolerance):
                     raise ValueError(
                         f"pinned needs sha256.{fold} and recipe.{fold} for {sorted(roles)}, "
-                        f"figures.{fold} and tolerance for {sorted(figures)}"
+                        f"figures.{fold} and tolerance for {sorted(figures)}; pin anew with 'mia-bench train --export'"
                     )
         return self
 

@@ -11,6 +11,9 @@ from .files import write_atomic
 
 SCHEMA = 1
 
+MAJORITY = "majority"
+"""More than half of the judges: stands beside them as if it were one."""
+
 HEADLINE = "reval"
 """The judge whose accuracy is the headline: the paper's R_eval."""
 
@@ -151,6 +154,11 @@ class IdentityRow(_Part):
     """top1 at each budget of the record's ``curve``."""
 
     @property
+    def seen_by(self) -> dict[str, float]:
+        """top1 by each judge, and by their ``majority``."""
+        return self.judges | ({MAJORITY: self.majority} if self.majority is not None else {})
+
+    @property
     def name(self) -> str:
         """``FOLD/IDENTITY``: how an identity is called across folds."""
         return f"{self.fold}/{self.identity}"
@@ -183,7 +191,7 @@ class Record(_Part):
     suite: str = ""
     """The suite whose terms these are, e.g. ``v1``; '' for none."""
     budgets: list[int] = []
-    """Those of the suite, at which defenses are compared; the last is ``budget``."""
+    """Those at which defenses are compared, ascending; the last is ``budget``."""
     transfer: bool = False
     """The attack attacks a copy made from the target's answers."""
     attack_accuracy: AttackAccuracy | None = None
@@ -226,6 +234,11 @@ class Record(_Part):
     def top1_by_identity(self) -> dict[str, float]:
         """R_eval top-1 by ``FOLD/IDENTITY``."""
         return {row.name: row.top1 for row in self.per_identity}
+
+    @property
+    def top1_held_out(self) -> dict[str, float]:
+        """The same of the held-out identities."""
+        return {row.name: row.top1 for row in self.per_identity if row.held_out}
 
     @property
     def settings(self) -> tuple[object, ...]:

@@ -14,8 +14,8 @@ from .core.evaluator import HasFeatures
 from .core.oracle import Ledger
 from .core.target import Recogniser
 from .laboratory import Laboratory
-from .panel import MAJORITY, hits_of, ranks_of
-from .record import HEADLINE, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
+from .panel import hits_of, ranks_of
+from .record import HEADLINE, MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,6 @@ from .reporting.comparison import FEWEST, Group
 from .stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
 from .verdict import Verdict, verdicts
 
-MAJORITY = "majority"
-"""More than half of the judges: stands beside them as if it were one."""
-
 Estimate = tuple[float, float, float]
 """Mean, and its 95% interval."""
 
@@ -26,7 +23,7 @@ class Standing:
     leak: tuple[Estimate, ...]
     """Worst-case accuracy minus null at each of the suite's budgets; the last is the headline."""
     rank: int | None
-    """1 for the least leak; None where no black-box attack ran."""
+    """1 for the least leak; None where no black-box attack ran, or one that others met is lacking."""
     ranks: tuple[int, int] | None
     """95% interval of ``rank``; None where that or the identities are too few."""
     comparison: Comparison | None
@@ -67,14 +64,21 @@ class Standing:
         return best.attack, mean(row.top1 for row in best.per_identity if row.held_out)
 
     @property
-    def judges(self) -> dict[str, float]:
-        """The headline's reconstructions by each judge and the majority: share taken for the identity."""
-        if self.verdict.headline is None:
-            return {}
-        rows = [row for row in self.verdict.record(self.verdict.headline.attack).per_identity if row.held_out]
-        by_judge = {name: mean(row.judges[name] for row in rows) for name in rows[0].judges}
-        agreed = [row.majority for row in rows if row.majority is not None]
-        return by_judge | ({MAJORITY: mean(agreed)} if agreed else {})
+    def by_judge(self) -> dict[str, tuple[str, float]]:
+        """Each judge's and the majority's own worst case: the black-box attack that does best by it on the development
+        identities, and the share of the held-out identities' reconstructions that it takes for them."""
+        attacks = sorted(self.verdict.black_box, key=lambda record: record.attack)
+        names = attacks[0].per_identity[0].seen_by if attacks else {}
+        return {name: max((_view(attack, name) for attack in attacks), key=lambda view: view[0])[1] for name in names}
+
+
+def _view(record: Record, judge: str) -> tuple[float, tuple[str, float]]:
+    """A judge's share on the development identities; then the attack with its share on the held-out ones."""
+    shares = {
+        held_out: [row.seen_by[judge] for row in record.per_identity if row.held_out is held_out]
+        for held_out in (False, True)
+    }
+    return mean(shares[False]), (record.attack, mean(shares[True]))
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Standings:
 def standings(group: Group) -> Standings:
     """The records of one suite run under one setting, ranked."""
     found = verdicts(group.records)
-    values = {verdict.defense: verdict.headline.by_identity for verdict in found if verdict.headline}
+    values = {v.defense: v.headline.by_identity for v in found if v.headline and not v.lacking}
     many = bool(values) and min(map(len, values.values())) >= FEWEST
     ranks = rank_intervals(values) if many else {}
     others = {defense: of for defense, of in values.items() if defense != "none"}
@@ -121,7 +125,7 @@ def standings(group: Group) -> Standings:
         Standing(
             verdict,
             leak=tuple(_leak(worst.by_identity, null) for worst in verdict.worst),
-            rank=place if verdict.headline else None,
+            rank=place if verdict.headline and not verdict.lacking else None,
             ranks=ranks.get(verdict.defense),
             comparison=compared.get(verdict.defense),
         )
@@ -134,7 +138,8 @@ def _place(verdict: Verdict) -> tuple[bool, float, float, str]:
     """Ranked ones first; then the lowest worst case, the highest utility, the name."""
     utility = next((record.utility.top1 for record in verdict.records if record.utility), 0.0)
     headline = verdict.headline
-    return (headline is None, headline.accuracy if headline else 0.0, -utility, verdict.defense)
+    unranked = headline is None or bool(verdict.lacking)
+    return (unranked, headline.accuracy if headline else 0.0, -utility, verdict.defense)
 
 
 def _median(values: Iterable[float]) -> float | None:

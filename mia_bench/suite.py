@@ -1,5 +1,6 @@
 """Suites: frozen, versioned lists of attacks; a defense's headline is its worst case over one."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -39,8 +40,12 @@ class Suite(Section):
 
     @property
     def title(self) -> str:
-        """As records name it, e.g. ``v1``; a user's own with its version."""
-        return self.name if self.name == f"v{self.version}" else f"{self.name}-{self.version}"
+        """As records name it: the name of one that comes with the package, e.g. ``v1``; a user's own with its version
+        and a hash of what it says, so that records under other terms are not taken for this one's."""
+        if self.name in built_in() and self == load(self.name):
+            return self.name
+        digest = hashlib.sha256(self.model_dump_json(exclude={"about"}).encode()).hexdigest()
+        return f"{self.name}-{self.version}-{digest[:8]}"
 
     def budgets_on(self, protocol: str) -> tuple[int, ...]:
         """Queries per trial at which defenses are compared on a protocol, ascending."""

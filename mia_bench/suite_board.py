@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from statistics import mean
 
 from .access import Access
-from .record import HEADLINE, MajorityAccuracy, Record, Utility
+from .record import HEADLINE, MAJORITY, MajorityAccuracy, Record, Utility
 from .reporting.comparison import FEWEST, Table, interval, percent, points, short
-from .standings import MAJORITY, Standing, Standings
+from .standings import Standing, Standings
 
 CONTROLS = {"floor": "(floor)", "null": "(null)", "ceiling": "(ceiling)", "real_top1": "(real photos)"}
-"""Rows below the judges' table, by the field of the record."""
+"""Rows below the judges' table, over all identities, by the field of the record."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SuiteBoard:
     def tables(self) -> list[Table]:
         """The ranking; each judge's view, where there are several; utility, where measured; every attack against every
         defense."""
-        several = any(row.judges for row in self.standings.rows)
+        several = any(row.by_judge for row in self.standings.rows)
         measured = any(row.utility and row.utility.log_loss is not None for row in self.standings.rows)
         judges, utility = [self._judges()] if several else [], [self._utility()] if measured else []
         return [self._ranking(), *judges, *utility, self.attacks()]
@@ -64,8 +64,9 @@ class SuiteBoard:
             f"Worst case: R_eval's top-1 {above} under the attack that does best on the development identities, over "
             f"the {s.held_out} held-out ones, at {budgets[-1]:,} queries a trial; intervals are over identities. vs "
             "none: points, paired by identity, with the interval of the level at which Holm's procedure tests them, so "
-            "that an interval with 0 in it is a tie. Utility: of the released scores on held-out photos; latency and "
-            "memory of an answer as ratios to none."
+            "that an interval with 0 in it is a tie. By judge: each judge's own worst case, its attack chosen as that "
+            "judge has it; below it what that judge says of the controls' images. Utility: of the released scores on "
+            "held-out photos; latency and memory as ratios to none. Attack by defense: over all identities."
         )
         return [how, *self._controls(), *self.sentences()]
 
@@ -74,13 +75,16 @@ class SuiteBoard:
         found = []
         for row in self.standings.rows:
             found.append(self._in_words(row))
+            if row.verdict.lacking:
+                lacking = "; ".join(row.verdict.lacking)
+                found.append(f"{row.defense} is not ranked, for others met more attacks: {lacking}.")
             found += [f"{row.defense}, masking suspected ({flag.name}): {flag.says}" for flag in row.verdict.flags]
         return [*found, *self._white_box(), *self._open()]
 
     def csv_rows(self) -> list[list[object]]:
         """A header, then a row a defense and budget: fractions in 0..1, queries as counts; what belongs to the headline
         stands at the last budget only."""
-        judges = list(dict.fromkeys(name for row in self.standings.rows for name in row.judges))
+        judges = list(dict.fromkeys(name for row in self.standings.rows for name in row.by_judge))
         useful = [name for name in Utility.model_fields if name != "cost"]
         header = ["rank", "rank_low", "rank_high", "defense", "budget", "attack"]
         header += ["top1", "ci95_low", "ci95_high", "upper", "leak", "leak_low", "leak_high"]
@@ -94,12 +98,12 @@ class SuiteBoard:
             for worst, leak in zip(row.verdict.worst, row.leak, strict=True):
                 last = worst is row.verdict.headline
                 c = row.comparison if last else None
-                shown = row.judges if last else {}
+                shown = row.by_judge if last else {}
                 rows.append(
                     [row.rank, *(row.ranks or ("", "")), row.defense, worst.budget, worst.attack]
                     + [worst.accuracy, *worst.ci95, worst.upper, *leak]
                     + ([c.mean, c.low, c.high, c.p, c.p_holm, c.tie] if c else [""] * 6)
-                    + [round(shown[name], 6) if name in shown else "" for name in judges]
+                    + [round(shown[name][1], 6) if name in shown else "" for name in judges]
                     + [utility.get(name, "") for name in useful]
                     + [row.latency_ratio, row.memory_ratio, flags]
                 )
@@ -118,8 +122,9 @@ class SuiteBoard:
         if row.verdict.headline is None:
             return ["-", row.defense, *["-"] * 4, utility, flags]
         leak, low, high = row.leak[-1]
+        place = "-" if row.rank is None else f"{row.rank} [{row.ranks[0]}, {row.ranks[1]}]" if row.ranks else None
         return [
-            f"{row.rank} [{row.ranks[0]}, {row.ranks[1]}]" if row.ranks else f"{row.rank} [?]",
+            place or f"{row.rank} [?]",
             row.defense,
             f"{percent(leak)} {interval(low, high) if many else '[?]'}",
             "-" if c is None else points((c.mean, c.low, c.high)) if many else f"{100 * c.mean:+.1f} [?]",
@@ -132,14 +137,14 @@ class SuiteBoard:
     def _judges(self) -> Table:
         views = self._views()
         body = [
-            [row.defense, *(percent(row.judges[name]) if name in row.judges else "-" for name in views)]
+            [row.defense, *(_judged(*row.by_judge[name]) if name in row.by_judge else "-" for name in views)]
             for row in self.standings.rows
         ]
         for field, label in CONTROLS.items():
             figures = [getattr(view, field) for view in views.values()]
             if any(figure is not None for figure in figures):
                 body.append([label, *("-" if figure is None else percent(figure) for figure in figures)])
-        return ["defense, top-1 by judge", *views], body
+        return ["defense, worst case by judge", *views], body
 
     def _utility(self) -> Table:
         def number(value: float | None, form: str) -> str:
@@ -187,6 +192,8 @@ class SuiteBoard:
         if worst is None:
             reasons = "; ".join(sorted({record.reason for record in row.verdict.records if record.reason}))
             return f"{row.defense} is not ranked: {reasons or 'no black-box attack ran'}."
+        if c is None and row.defense != "none":
+            return f"{row.defense}: {worst.attack} does best, but no attack on none was carried out to compare it with."
         if c is None:
             return (
                 f"{row.defense}: {worst.attack} does best, with {percent(worst.accuracy)} after {worst.budget:,} "
@@ -230,6 +237,10 @@ class SuiteBoard:
                 "called better or worse than none."
             )
         return found
+
+
+def _judged(attack: str, share: float) -> str:
+    return f"{percent(share)} ({attack})"
 
 
 def _outcome(record: Record | None) -> str:

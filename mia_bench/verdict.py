@@ -50,15 +50,20 @@ class Verdict:
     """By budget, ascending; empty where no black-box attack ran."""
     flags: tuple[Flag, ...]
     """Why its protection may be mere masking."""
+    lacking: tuple[str, ...] = ()
+    """The attacks that were made on others and failed here, or were left out, each in words. What failed protects
+    nobody, so such a defense is not ranked. An attack that a defense leaves nothing to ask is not lacking.
+    """
 
     @property
     def headline(self) -> Worst | None:
         """The worst case at the largest budget."""
         return self.worst[-1] if self.worst else None
 
-    def record(self, attack: str) -> Record:
-        """The record of one attack."""
-        return next(record for record in self.records if record.attack == attack)
+    @property
+    def black_box(self) -> list[Record]:
+        """The attacks that the worst case is over."""
+        return _done(self.records, _black_box)
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
@@ -66,12 +71,17 @@ def verdicts(records: Sequence[Record]) -> list[Verdict]:
     by_defense: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.defense != "none"):
         by_defense.setdefault(record.defense, []).append(record)
-    undefended: tuple[Worst, ...] = ()
+    undefended = by_defense.get("none", [])
+    masked = {flag.name for flag in _together(undefended)}  # what shows without a defense is none of a defense's doing
+    attacks = sorted({record.attack for record in records if record.status == "ok"})
     found = []
     for defense, own in by_defense.items():
         worst = _worst(own)
-        undefended = undefended or worst
-        found.append(Verdict(defense, tuple(own), worst, tuple(_flags(own, worst, undefended))))
+        together = [flag for flag in _together(own) if flag.name not in masked]
+        if stuck := _no_gain(worst, _worst(undefended), own[0].budgets):
+            together.append(stuck)
+        flags = (*_alone(own), *together)
+        found.append(Verdict(defense, tuple(own), worst, flags, tuple(_lacking(own, attacks))))
     return found
 
 
@@ -91,6 +101,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             for worst in verdict.worst
         ],
         "flags": [flag.model_dump() for flag in verdict.flags],
+        "lacking": verdict.lacking,
         "cells": [record.cell_id for record in verdict.records],
     }
 
@@ -126,10 +137,21 @@ def _held_out(record: Record, place: int) -> dict[str, float]:
     return {row.name: row.curve[place] for row in record.per_identity if row.held_out}
 
 
-def _flags(records: Sequence[Record], worst: tuple[Worst, ...], undefended: tuple[Worst, ...]) -> list[Flag]:
-    """What single cells show, then what several show together."""
-    found = {flag.name: flag for record in records for flag in record.flags}
-    together = (
+def _lacking(records: Sequence[Record], attacks: Sequence[str]) -> list[str]:
+    made = {record.attack: record for record in records}
+    found = [f"{attack} was not run" for attack in attacks if attack not in made]
+    return found + [f"{r.attack} failed ({r.reason})" for r in made.values() if r.status == "error"]
+
+
+def _alone(records: Sequence[Record]) -> list[Flag]:
+    """What single cells show; of several that show the same, the first attack by name speaks."""
+    by_name = {flag.name: flag for r in sorted(records, key=lambda r: r.attack, reverse=True) for flag in r.flags}
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _together(records: Sequence[Record]) -> list[Flag]:
+    """What several attacks show together."""
+    pairs = (
         flags.stronger(
             flags.WHITE_BOX_WEAKER,
             "Black-box beats white-box",
@@ -148,13 +170,20 @@ def _flags(records: Sequence[Record], worst: tuple[Worst, ...], undefended: tupl
             _best(records, lambda record: _black_box(record) and record.transfer),
             _best(records, lambda record: _black_box(record) and not record.transfer),
         ),
-        flags.no_gain([w.accuracy for w in worst], [w.accuracy for w in undefended], records[0].budgets)
-        if worst
-        else None,
     )
-    return [*found.values(), *(flag for flag in together if flag)]
+    return [flag for flag in pairs if flag]
+
+
+def _no_gain(worst: tuple[Worst, ...], undefended: tuple[Worst, ...], budgets: Sequence[int]) -> Flag | None:
+    if not worst or not undefended:
+        return None
+    return flags.no_gain([w.accuracy for w in worst], [w.accuracy for w in undefended], budgets)
 
 
 def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record | None:
-    """The best of some attacks over all identities, at the full budget."""
-    return max(_done(records, wanted), key=lambda record: mean(row.top1 for row in record.per_identity), default=None)
+    """The best of some attacks on the development identities at the full budget, the first by name among equals."""
+    return max(
+        sorted(_done(records, wanted), key=lambda record: record.attack),
+        key=lambda record: mean(row.top1 for row in record.per_identity if not row.held_out),
+        default=None,
+    )

@@ -1,5 +1,6 @@
 """Executes one cell: attack, judging, record."""
 
+import copy
 import time
 import traceback
 from collections import Counter
@@ -14,7 +15,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from . import controls, environment, flags, scoring, utility
-from .access import Access
 from .cell import Cell, Settings
 from .core.attack import Reconstructions, Trials, checked
 from .core.engine import Engine
@@ -158,11 +158,14 @@ class Worker:
                     s.development,
                 )
             )
-            useful.append(utility.measure(target, cell.defense, split.q2_test, rng(s.seed, fold, "utility")))
+            useful.append(
+                utility.measure(target, copy.deepcopy(cell.defense), split.q2_test, rng(s.seed, fold, "utility"))
+            )
             seen = generator.encode(split.q2_test.images)[: PROBED // 2]
             latents = torch.cat([trials.z0[: PROBED // 2], seen])
             codes = lab.codes(fold, s.generator)
-            probed.append(probe(target, cell.defense, generator, codes, latents, rng(s.seed, fold, "probes")))
+            asked = copy.deepcopy(cell.defense)
+            probed.append(probe(target, asked, generator, codes, latents, rng(s.seed, fold, "probes")))
             ledgers.append(attacked.ledger)
             tensors[f"{fold}.images"] = attacked.found.images.cpu().contiguous()
         queries = torch.cat([ledger.per_trial for ledger in ledgers]).double()
@@ -202,7 +205,7 @@ class Worker:
         }, save(tensors)
 
     def _attacked(self, cell: Cell, lab: Laboratory, fold: str, trials: Trials) -> Attacked:
-        """The attack on one fold; done once for all defenses where it holds the weights or asks nothing."""
+        """The attack on one fold; done once for all defenses where it never asked the defended service."""
         s = cell.settings
         components = (s.target.spec, cell.attack.spec)
         key = (fold, s.protocol.sha256, s.device, s.generator, s.identities, s.trials, s.budgets, s.seed, components)
@@ -213,7 +216,7 @@ class Worker:
         offers = Offers(_curve(s.budgets), generator.decode(trials.z0))
         oracle = Oracle(
             lab.target(fold, s.target),
-            cell.defense,
+            copy.deepcopy(cell.defense),  # so that what it remembers of callers ends with them
             access=cell.attack.access,
             trials=len(trials),
             budget=s.budget,
@@ -225,7 +228,7 @@ class Worker:
         )
         found = checked(cell.attack.run(oracle, generator, trials), trials, s.protocol.data.image, cell.attack)
         attacked = Attacked(found, offers.final(found.images, oracle.ledger.per_trial), oracle.ledger)
-        if cell.attack.access is Access.WHITE_BOX or not int(oracle.ledger.per_trial.sum()):
+        if not oracle.defended:
             self._undefended[key] = attacked
         return attacked
 

@@ -9,7 +9,7 @@ from mia_bench.core import Photos
 from mia_bench.data import null
 from mia_bench.data.split import Split
 from mia_bench.models import store
-from mia_bench.panel import MAJORITY
+from mia_bench.record import MAJORITY
 from mia_bench.registry import Registry
 
 

@@ -15,7 +15,8 @@ import mia_bench
 from mia_bench import protocol
 from mia_bench.core import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Recogniser
 from mia_bench.laboratory import Judge, Laboratory, accuracy
-from mia_bench.panel import MAJORITY, hits_of
+from mia_bench.panel import hits_of
+from mia_bench.record import MAJORITY
 from mia_bench.registry import Registry
 
 JUDGES = ["reval", "cnn", "lda", "hog"]

@@ -42,10 +42,15 @@ def small(tmp_path_factory):
 
 
 def test_a_suite_brings_attacks_trials_and_budgets(small, registry):
-    _, records = small
+    file, records = small
     assert [(r.defense, r.attack) for r in records[:3]] == [("none", "wb"), ("none", "bb"), ("none", "ortho")]
     for found in records:
-        assert (found.suite, found.budgets, found.budget, found.trials) == ("small-1", [40, 150, 300], 300, 1)
+        assert (found.suite, found.budgets, found.budget, found.trials) == (
+            suite.load(str(file)).title,
+            [40, 150, 300],
+            300,
+            1,
+        )
     assert [r.status for r in records[-3:]] == ["ok", "skipped", "skipped"], "labelonly leaves no scores"
     rows = records[0].per_identity
     assert [row.held_out for row in rows] == [False, False, True, True]

@@ -49,7 +49,7 @@ from . import options
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Python file that defines attacks, defenses or targets. Repeatable. It is executed: give only what you trust.",
+    help="Python file that defines plugins of any kind. Repeatable. It is executed: give only what you trust.",
 )
 @options.resume
 def run(
@@ -72,14 +72,17 @@ def run(
     resume: bool,
 ) -> int:
     """Attack a recogniser with and without defenses and print what each defense bought."""
+    import json
+
     from rich.console import Console
 
     from .. import protocol as protocols
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from .. import api
+    from .. import api, verdict
     from ..errors import RequestError
+    from ..files import write_atomic
     from ..registry import Registry
     from ..reporting import figures, gallery
     from .output import print_json, stdout
@@ -113,8 +116,11 @@ def run(
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     if suite is not None:
         try:
-            figures.write(records, folder / "report")
-            messages.print(f"figures: {folder / 'report'}", markup=False)
+            report = folder / "report"
+            found = [verdict.as_json(one) for one in verdict.verdicts(records)]
+            write_atomic(report / "verdicts.json", (json.dumps(found, indent=1) + "\n").encode())
+            drawn = figures.write(records, report)
+            messages.print(f"verdicts{' and figures' if drawn else ''}: {report}", markup=False)
         except RequestError as error:
             messages.print(f"no figures: {error}", markup=False)
     picture = gallery.write(records, loaded, folder)

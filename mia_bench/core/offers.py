@@ -14,11 +14,12 @@ class Offers:
 
     def put(self, images: Tensor, owner: Tensor, spent: Tensor) -> None:
         """Answers (B, 1, H, W) of the trials ``owner`` (B,) int64, which have sent ``spent`` (B,) images so far."""
+        images = images.detach()
         for place, budget in enumerate(self.budgets):
             within = spent <= budget
             self._images[place, owner[within]] = images[within.to(images.device)]
 
     def final(self, images: Tensor, spent: Tensor) -> Tensor:
         """(budgets, T, 1, H, W): with the answers (T, 1, H, W) handed in at the end after ``spent`` (T,) images."""
-        self.put(images.detach(), torch.arange(len(images)), spent)
+        self.put(images, torch.arange(len(images)), spent)
         return self._images

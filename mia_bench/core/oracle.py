@@ -65,6 +65,8 @@ class Oracle:
         self.budgets = (*(smaller for smaller in budgets if smaller < budget), budget)
         """Images per trial at which the attack is judged, ascending, the budget last: see ``offer``."""
         self.ledger = Ledger(trials)
+        self.defended = 0
+        """Images that the defended service was asked about; the others were looked at with the weights."""
         self._trials = trials
         self._label_only = defense.access is Access.LABEL_ONLY
         self._offers = offers
@@ -74,6 +76,7 @@ class Oracle:
         # The recogniser is held by these closures alone: no attribute leads an attack to weights.
         def released(images: Tensor) -> Tensor:
             answer = defense.release(recogniser.scores(images.detach()), rng)
+            self.defended += len(images)
             self.ledger.refused += int(refused(answer).sum())
             return answer
 

@@ -6,7 +6,7 @@ from statistics import mean
 from rich.markup import escape
 from rich.table import Table
 
-from ..record import Record
+from ..record import HEADLINE, Record
 from ..reporting.comparison import percent
 from ..stats import few_interval
 from .published import TABLE_I
@@ -60,7 +60,7 @@ def reading(records: Sequence[Record]) -> list[str]:
         assert record.floor is not None and record.ceiling is not None
         lines.append(
             f"R_eval: {percent(record.floor)} on the seeds (floor), {percent(record.ceiling)} on D(E(real photo)), "
-            f"{percent(next(iter(record.evaluators.values())).real_top1)} on real photos."
+            f"{percent(record.evaluators[HEADLINE].real_top1)} on real photos."
         )
     if WHITE_BOX in by_attack and BLACK_BOX in by_attack:
         difference = mean(_top1(by_attack[BLACK_BOX])) - mean(_top1(by_attack[WHITE_BOX]))
