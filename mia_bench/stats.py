@@ -1,7 +1,7 @@
 """What can be said about a mean over independent units: identities, whose trials are not independent (average them
 first), or a survey's participants.
 
-Shares of few identities are skewed near 0 and 1, where resampled intervals are too short (``tests/test_stats.py`` has
+Shares of few identities are skewed near 0 and 1, where resampled intervals are too short (docs/decisions.md has
 the figures), so a share's interval is Wilson's and the excess of one share over another is built from two of them.
 "Differs from none" is a paired sign-flip test, which is exact whatever the distribution; the interval beside it is the
 same test turned round, so that the two cannot disagree.

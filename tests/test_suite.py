@@ -109,19 +109,21 @@ def test_flags_that_several_cells_show_together(small):
     _, records = small
     wb, bb, ortho = records[:3]
     low, high = [[0, 0, 0]] * 8, [[0, 0.9, 0.9], [0, 1, 1]] * 4
-    names = {
-        flag.name
-        for flag in verdicts(
-            [with_curve(wb, low), with_curve(bb, low), with_curve(ortho, high).model_copy(update={"transfer": True})]
-        )[0].flags
-    }
-    assert {flags.WHITE_BOX_WEAKER, flags.TRANSFER_STRONGER} <= names
-    assert flags.LABELS_STRONGER not in names
+    copied = with_curve(ortho, high).model_copy(update={"transfer": True})
     label_only = with_curve(ortho, high).model_copy(update={"access": Access.LABEL_ONLY})
-    (verdict,) = verdicts([with_curve(wb, high), with_curve(bb, low), label_only])
-    assert flags.LABELS_STRONGER in {flag.name for flag in verdict.flags}
-    (quiet,) = verdicts([with_curve(wb, high), with_curve(bb, high)])
-    assert quiet.flags == ()
+    quiet = [with_curve(wb, high), with_curve(bb, high)]
+
+    def raised(*cells, undefended=quiet):
+        against = [cell.model_copy(update={"defense": "topk:k=5"}) for cell in cells]
+        none, defended = verdicts([*undefended, *against])
+        assert none.flags == ()
+        return {flag.name for flag in defended.flags}
+
+    assert raised(*quiet) == set()
+    loud = (with_curve(wb, low), with_curve(bb, low), copied)
+    assert raised(*loud) == {flags.WHITE_BOX_WEAKER, flags.TRANSFER_STRONGER}
+    assert raised(with_curve(wb, high), with_curve(bb, low), label_only) == {flags.LABELS_STRONGER}
+    assert raised(*loud, undefended=loud) == set(), "what shows without a defense is not a defense's doing"
 
 
 def test_more_queries_that_do_not_help_are_flagged_where_there_is_something_to_gain():

@@ -59,6 +59,7 @@ def as_suite(found, people=20, trials=2, most=MOST, null=True):
                             name: record.EvaluatorAccuracy(top1=0.5, top5=0.6, real_top1=0.97, null=0.04)
                             for name in ("reval", "lda")
                         },
+                        "utility": record.Utility(top1=source.utility.top1, top5=source.utility.top5),
                         "majority": MajorityAccuracy(top1=0.5, real_top1=0.98, null=0.01),
                     }
                 )
@@ -117,6 +118,25 @@ def test_a_flag_marks_the_row_and_stands_below_as_a_sentence(published):
     marked = {row[1]: row[-1] for row in board.tables()[0][1]}
     assert marked == {defense: "masking suspected" if defense == "topk:k=1" else "" for defense in MOST}
     assert "topk:k=1, masking suspected (zero-gradients): 90% of small steps change nothing." in board.sentences()
+
+
+def test_an_attack_that_failed_protects_nobody(published):
+    """Without its strongest attack a defense would look the better for it: it has no rank, and the board says why."""
+    found = as_suite(published)
+    failed = [
+        r.model_copy(update={"status": "error", "reason": "no luck", "per_identity": []})
+        if (r.defense, r.attack) == ("topk:k=5", "bb")
+        else r
+        for r in found
+        if (r.defense, r.attack) != ("topk:k=1", "bb")
+    ]
+    board = leaderboard.make(failed)
+    ranks = {row.defense: row.rank for row in board.standings.rows}
+    assert [defense for defense, rank in ranks.items() if rank is None] == ["topk:k=1", "topk:k=5"]
+    assert sorted(rank for rank in ranks.values() if rank) == [1, 2, 3]
+    text = " ".join(board.sentences())
+    assert "topk:k=5 is not ranked, for others met more attacks: bb failed (no luck)" in text
+    assert "topk:k=1 is not ranked, for others met more attacks: bb was not run" in text
 
 
 def test_what_is_not_ranked_says_why(published):

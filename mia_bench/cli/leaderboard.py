@@ -61,7 +61,10 @@ def agree(first: Path, second: Path) -> None:
     from ..stats import rank_agreement
     from .output import stdout
 
-    one, other = (boards.make(read_folder(folder)).ranked_by for folder in (first, second))
+    boards_of = [boards.make(read_folder(folder)) for folder in (first, second)]
+    if boards_of[0].name != boards_of[1].name:
+        raise RequestError(f"{first} is of {boards_of[0].name}, {second} of {boards_of[1].name}: they do not compare")
+    one, other = (board.ranked_by for board in boards_of)
     shared = one.keys() & other.keys()
     if len(shared) < 2:
         raise RequestError(f"{first} and {second} have {len(shared)} ranked defenses in common; it takes two to rank")
