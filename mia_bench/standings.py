@@ -65,9 +65,10 @@ class Standing:
 
     @property
     def by_judge(self) -> dict[str, tuple[str, float]]:
-        """Each judge's and the majority's own worst case: the black-box attack that does best by it on the development
-        identities, and the share of the held-out identities' reconstructions that it takes for them."""
-        attacks = sorted(self.verdict.black_box, key=lambda record: record.attack)
+        """Each judge's and the majority's own worst case: the black-box attack that does best by it on development
+        identities (among equals the better by R_eval), and the share of the held-out identities' reconstructions that
+        it takes for them."""
+        attacks = self.verdict.black_box
         names = attacks[0].per_identity[0].seen_by if attacks else {}
         return {name: max((_view(attack, name) for attack in attacks), key=lambda view: view[0])[1] for name in names}
 

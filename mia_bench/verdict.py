@@ -62,8 +62,9 @@ class Verdict:
 
     @property
     def black_box(self) -> list[Record]:
-        """The attacks that the worst case is over."""
-        return _done(self.records, _black_box)
+        """The attacks that the worst case is over, the best on the development identities first."""
+        attacks = _done(self.records, _black_box)
+        return _strongest(attacks, len(attacks[0].curve) - 1) if attacks else []
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
@@ -115,22 +116,27 @@ def _black_box(record: Record) -> bool:
 
 
 def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
-    attacks = sorted(_done(records, _black_box), key=lambda record: record.attack)
+    attacks = _done(records, _black_box)
     if not attacks:
         return ()
     found = []
     for budget in attacks[0].budgets:
         place = [point.budget for point in attacks[0].curve].index(budget)
-        chosen = max(attacks, key=lambda record: _development(record, place))
+        chosen = _strongest(attacks, place)[0]
         upper = [max(each) for each in zip(*(_held_out(record, place).values() for record in attacks), strict=True)]
         found.append(Worst(budget, chosen.attack, _held_out(chosen, place), round(mean(upper), 6)))
     return tuple(found)
 
 
-def _development(record: Record, place: int) -> tuple[float, float]:
-    """On the development identities: accuracy at a budget, and its mean over the budgets up to there."""
-    curves = [row.curve[: place + 1] for row in record.per_identity if not row.held_out]
-    return mean(curve[-1] for curve in curves), mean(map(mean, curves))
+def _strongest(attacks: Sequence[Record], place: int) -> list[Record]:
+    """The best first on the development identities at one budget; among equals the one that is better at smaller
+    budgets, then the first by name."""
+
+    def development(record: Record) -> tuple[float, float]:
+        curves = [row.curve[: place + 1] for row in record.per_identity if not row.held_out]
+        return mean(curve[-1] for curve in curves), mean(map(mean, curves))
+
+    return sorted(sorted(attacks, key=lambda record: record.attack), key=development, reverse=True)
 
 
 def _held_out(record: Record, place: int) -> dict[str, float]:
@@ -181,9 +187,6 @@ def _no_gain(worst: tuple[Worst, ...], undefended: tuple[Worst, ...], budgets: S
 
 
 def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record | None:
-    """The best of some attacks on the development identities at the full budget, the first by name among equals."""
-    return max(
-        sorted(_done(records, wanted), key=lambda record: record.attack),
-        key=lambda record: mean(row.top1 for row in record.per_identity if not row.held_out),
-        default=None,
-    )
+    """The best of some attacks on the development identities at the full budget."""
+    attacks = _done(records, wanted)
+    return _strongest(attacks, len(attacks[0].curve) - 1)[0] if attacks else None
