@@ -44,6 +44,7 @@ def _table(group: Group) -> RenderableType:
     table.add_column("defense")
     table.add_column("attack")
     table.add_column("R_eval top-1 \\[95% CI]", justify="right")
+    table.add_column("most judges", justify="right")
     table.add_column("vs none, points", justify="right")
     table.add_column("R_tar fooled", justify="right")
     table.add_column("median queries", justify="right")
@@ -52,13 +53,14 @@ def _table(group: Group) -> RenderableType:
         cells = [escape(record.defense), escape(record.attack)]
         if record.status != "ok":
             colour = "red" if record.status == "error" else "yellow"
-            table.add_row(*cells, f"[{colour}]{record.status}[/]", "", "", "", "")
+            table.add_row(*cells, f"[{colour}]{record.status}[/]", "", "", "", "", "")
             continue
         assert record.attack_accuracy and record.queries and record.utility and record.target_success is not None
         difference = group.difference(record)
         table.add_row(
             *cells,
             escape(f"{percent(record.attack_accuracy.top1)} {interval(*record.attack_accuracy.ci95)}"),
+            percent(record.majority.top1) if record.majority else "-",
             escape(points(difference)) if difference else "-",
             percent(record.target_success),
             f"{record.queries.median:,.0f}",
@@ -85,6 +87,8 @@ def _reading(group: Group) -> list[str]:
             lines.append(escape(f"{record.defense}, {record.attack}: {record.status}: {record.reason}"))
         elif record.access is not Access.WHITE_BOX and group.conclusive and (difference := group.difference(record)):
             lines.append(escape(f"{record.defense}: {record.attack} {_verdict(difference)}."))
+    if any(record.defense != "none" and record.access is not Access.WHITE_BOX for record in done):
+        lines.append("One attack that fails is no protection: --suite v1 measures the worst case over many.")
     if any(record.access is Access.WHITE_BOX and record.status == "ok" for record in group.records):
         lines.append("White-box attackers hold the weights: a defense of the outputs does not concern them.")
     return lines
