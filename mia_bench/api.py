@@ -18,6 +18,7 @@ from .protocol import Protocol
 from .record import Record
 from .registry import Registry
 from .reporting import gallery
+from .verdict import worth_seeing
 from .watcher import Watcher
 
 
@@ -157,7 +158,7 @@ def evaluate(
     )
     folder = Path(out) if out else default_out(loaded)
     records = list(execute(cells, folder, fresh=fresh, executor=executor))
-    gallery.write(records, loaded, folder)
+    gallery.write(worth_seeing(records), loaded, folder)
     return records
 
 

@@ -86,6 +86,14 @@ def verdicts(records: Sequence[Record]) -> list[Verdict]:
     return found
 
 
+def worth_seeing(records: Sequence[Record]) -> list[Record]:
+    """Of a suite's records the one that each defense's headline rests on, a page of faces rather than ten; without a
+    suite all of them."""
+    if not records or not records[0].suite:
+        return list(records)
+    return [verdict.black_box[0] for verdict in verdicts(records) if verdict.black_box]
+
+
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """For programs: fractions in 0..1."""
     return {

@@ -13,7 +13,7 @@ from mia_bench.core import Defense, Pipeline
 from mia_bench.errors import RequestError
 from mia_bench.probes import probe
 from mia_bench.record import Probes
-from mia_bench.verdict import as_json, verdicts
+from mia_bench.verdict import as_json, verdicts, worth_seeing
 
 from .helpers import mia, refused
 
@@ -75,6 +75,16 @@ def test_a_smaller_budget_from_the_curve_is_what_a_run_of_that_budget_gives(smal
     place = [point.budget for point in wb.curve].index(10)
     (alone,) = mia_bench.evaluate(attacks=["wb"], folds=["A"], identities=4, trials=1, budget=10, out=tmp_path)
     assert [row.top1 for row in alone.per_identity] == [row.curve[place] for row in wb.per_identity]
+
+
+def test_a_gallery_shows_what_each_headline_rests_on(small):
+    _, records = small
+    shown = worth_seeing(records)
+    assert [(r.defense, r.attack) for r in shown] == [
+        (v.defense, v.headline.attack) for v in verdicts(records) if v.worst
+    ]
+    plain = [r.model_copy(update={"suite": ""}) for r in records]
+    assert worth_seeing(plain) == plain
 
 
 def with_curve(found, curves):

@@ -123,6 +123,6 @@ def run(
             messages.print(f"verdicts{' and figures' if drawn else ''}: {report}", markup=False)
         except RequestError as error:
             messages.print(f"no figures: {error}", markup=False)
-    picture = gallery.write(records, loaded, folder)
+    picture = gallery.write(verdict.worth_seeing(records), loaded, folder)
     messages.print(f"records: {folder}" + (f"  gallery: {picture}" if picture else ""), markup=False)
     return 1 if any(record.status == "error" for record in records) else 0
