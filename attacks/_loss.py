@@ -1,18 +1,36 @@
-"""What an attack minimises beside the cross-entropy."""
+"""What an attack minimises beside the cross-entropy: margin and Poincare loss, of logits or of released scores."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mia_bench.core import bounded
 
+LEAST = 1e-9
+"""A score below this counts as this."""
 
-def margin(y: Tensor, labels: Tensor, floor: float | Tensor = 1e-9) -> Tensor:
-    """How far the best other class is above the label's (B,), in logs of released scores (B, classes).
 
-    Full scores are the logits up to a constant, so it goes on falling where the score itself is 1. A withheld score is
-    read as the most it can have been (``bounded``), one below ``floor``, (B, 1) where it is a tensor, as
-    ``floor``.
+def log_scores(y: Tensor, floor: float | Tensor = LEAST) -> Tensor:
+    """Released scores (B, classes) as logits: the target's up to a constant where all are released.
+
+    A withheld score is read as the most it can have been (``bounded``), one below ``floor``, (B, 1) where it is a
+    tensor, as ``floor``.
     """
-    scores = bounded(y).maximum(torch.as_tensor(floor, device=y.device)).log()
+    return bounded(y).maximum(torch.as_tensor(floor, device=y.device)).log()
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far the best other class is above the label's (B,). Unlike the label's own score it goes on falling where
+    that is 1, and a constant added to all logits changes nothing."""
     own = labels.unsqueeze(1)
-    return scores.scatter(1, own, -torch.inf).amax(1) - scores.gather(1, own).squeeze(1)
+    return logits.scatter(1, own, -torch.inf).amax(1) - logits.gather(1, own).squeeze(1)
+
+
+def poincare(logits: Tensor, labels: Tensor) -> Tensor:
+    """Distance (B,) in the Poincare ball from u = logits / ||logits||_1 to v, the label's corner moved just inside
+    (Struppek et al., "Plug & Play Attacks", ICML 2022, section 3). Logits are centred first: scores tell them only up
+    to a constant."""
+    u = F.normalize(logits - logits.mean(1, keepdim=True), p=1, dim=1)
+    v = (F.one_hot(labels, logits.shape[1]) - 1e-4).clamp(min=0)
+    apart = (u - v).square().sum(1)
+    return torch.arccosh(1 + 2 * apart / ((1 - u.square().sum(1)) * (1 - v.square().sum(1))))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mia_bench.core import Generator, Oracle, Trials, scores_of, top_label
 
-from ._loss import margin
+from ._loss import log_scores, margin
 
 
 def drawn(codes: Tensor, count: int, draw: torch.Generator) -> Tensor:
@@ -37,6 +37,6 @@ def screened(
         if answers:
             y = torch.cat(answers)
             own = zip(trials.labels[replicate], floor[replicate], strict=True)
-            L = torch.stack([margin(y, label.expand(len(y)), known) for label, known in own])
+            L = torch.stack([margin(log_scores(y, known), label.expand(len(y))) for label, known in own])
             z[replicate] = pool[L.topk(min(best, len(pool)), largest=False).indices].mean(1)
     return z

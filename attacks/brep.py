@@ -55,12 +55,10 @@ class BoundaryRepulsion(Attack):
     votes: Annotated[int, Field(ge=1)] = 9
     """Crops of the answer that vote in the end; no more than a twentieth of the budget."""
 
-    def check(self, latent: int) -> None:
-        if self.pairs > latent:
-            raise ValueError(f"pairs = {self.pairs} orthogonal directions do not exist in {latent} dimensions")
-
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
-        T, m, n = len(trials), generator.latent, 2 * self.pairs
+        T, m = len(trials), generator.latent
+        pairs = min(self.pairs, m)
+        n = 2 * pairs
         every = torch.arange(T)
         with torch.inference_mode():
             codes = generator.encode(trials.public.images)
@@ -71,10 +69,10 @@ class BoundaryRepulsion(Attack):
             started = torch.zeros(T, dtype=torch.bool, device=u.device)
             votes = max(1, min(self.votes, oracle.budget // 20))
             while int(oracle.remaining().min()) >= n + votes:
-                q = torch.linalg.qr(trials.streams.randn(every, m, self.pairs)).Q.mT * m**0.5
+                q = torch.linalg.qr(trials.streams.randn(every, m, pairs)).Q.mT * m**0.5
                 q = torch.cat([q, -q], 1)
                 at = u.unsqueeze(1) + radius.view(-1, 1, 1) * q
-                by = crops(trials, every, self.pairs, self.crop).repeat(1, 2, 1)
+                by = crops(trials, every, pairs, self.crop).repeat(1, 2, 1)
                 y = self._labels(oracle, generator, mean + std * at, by, "search")
                 hit = (y == trials.labels.unsqueeze(1)).float()
                 share = hit.mean(1)

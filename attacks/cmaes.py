@@ -16,11 +16,9 @@ from torch import Tensor
 from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
-from ._loss import margin
+from ._loss import LEAST, log_scores, margin
 from ._prior import drawn, screened
 
-LEAST = 1e-9
-"""A score below this counts as this."""
 HAIR = 1e-5
 """Spread of the noise on pixels between two images that the target can hardly tell apart."""
 
@@ -32,7 +30,8 @@ class CMAES(Attack):
     withheld score is read as the most it can have been (``bounded``). Noise: some images sent twice, a hair apart, say
     how far answers can be trusted, and a lower score counts as that much. Rounding: points are asked about through
     crops and ``jitter``, so that those near the edge of a plateau lose. Labels only: cannot run; ``brep`` can. A
-    refused image tells nothing: each score is read as 1 / classes. Ends after ``generations`` or with the budget.
+    refused image tells nothing: each score is read as 1 / classes. Ends after ``generations`` or with the budget; has
+    converged if most of the last generation were taken for the identity.
     """
 
     name = "cmaes"
@@ -63,6 +62,7 @@ class CMAES(Attack):
             searches = [self._search(u[trial], trials.streams.of(trial)) for trial in range(len(trials))]
             n = searches[0].population_size
             answer = u.clone()
+            held = torch.zeros(len(trials), device=u.device)
             for generation in range(1, self.generations + 1):
                 oracle.offer(generator.decode(mean + std * answer), every)
                 active = every[oracle.remaining() >= n]
@@ -74,7 +74,8 @@ class CMAES(Attack):
                 by = crops(trials, active, n, self.crop).flatten(0, 1)
                 owner = active.repeat_interleave(n)
                 y = seen(oracle.scores, generator, (mean + std * around).flatten(0, 1), by, owner, "search")
-                L = margin(y, trials.labels[owner], floor[owner].unsqueeze(1)).view(-1, n)
+                L = margin(log_scores(y, floor[owner].unsqueeze(1)), trials.labels[owner]).view(-1, n)
+                held[active] = (L < 0).float().mean(1)
                 for trial, points, values in zip(active.tolist(), asked, L.tolist(), strict=True):
                     searches[trial].tell(list(zip(points, values, strict=True)))
                     u[trial] = torch.from_numpy(searches[trial].mean).to(u)
@@ -82,7 +83,7 @@ class CMAES(Attack):
                 answer[active] += late * (u - answer)[active]
             oracle.finish(every)
             images = generator.decode(mean + std * answer)
-            return Reconstructions(images, torch.ones(len(trials), dtype=torch.bool))
+            return Reconstructions(images, held.cpu() > 0.5)
 
     def _search(self, start: Tensor, draw: torch.Generator) -> CMA:
         """One trial's CMA-ES from u = ``start`` (m,), seeded from its stream."""

@@ -16,15 +16,16 @@ from torch import Tensor
 from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials, bounded
 
 from ._crops import crops, seen
-from ._loss import margin
+from ._loss import log_scores, margin, poincare
 from ._prior import drawn
 
 
 class Ortho(Attack):
     """L(z + s q) - L(z - s q) along a few orthonormal q a step, L the margin of the best other class over the target's.
 
-    Released scores give the logits up to a constant, so the margin goes on growing past 0.99 and a trial ends with its
-    budget. A withheld score is read as the most it can have been (``bounded``); while no answer to anybody in the
+    Full scores give the logits up to a constant, so the margin goes on growing past 0.99, a trial ends with its budget,
+    and the same answers tell the slope of the Poincare loss, which has its share of each step. A withheld score is read
+    as the most it can have been (``bounded``) and leaves the step to the margin; while no answer to anybody in the
     repetition has put a trial's class first, the trial asks about faces drawn at random, and one that loses its way
     starts again at the best face known. Where rounding hides every difference of a step, s doubles for the next. Noise
     is met by asking twice about a start, by momentum, by more pairs and wider crops as steps get shorter, and by the
@@ -36,7 +37,7 @@ class Ortho(Attack):
     pairs: Annotated[int, Field(ge=1)] = 4
     """Directions a step at first; each costs two queries."""
     pairs_every: Annotated[int, Field(ge=1)] = 20
-    """Steps after which there are so many more, up to ``pairs_max``."""
+    """Steps after which there are so many more, up to ``pairs_max``; never more than m."""
     pairs_max: Annotated[int, Field(ge=1)] = 16
     step: Annotated[float, Field(gt=0)] = 0.3
     """Length of the first step in the latent; the t-th has step / sqrt(1 + t / settle)."""
@@ -63,15 +64,8 @@ class Ortho(Attack):
     """Steps until crops are as wide as that."""
     select: Annotated[int, Field(ge=0)] = 8
     """Crops of each of two candidates that the final choice asks about; no more than a twentieth of the budget."""
-    floor: Annotated[float, Field(gt=0)] = 1e-9
-    """A score below this counts as this."""
-
-    def check(self, latent: int) -> None:
-        if max(self.pairs, self.pairs_max) > latent:
-            raise ValueError(
-                f"{max(self.pairs, self.pairs_max)} orthogonal directions do not exist in {latent} dimensions: "
-                "give a smaller pairs and pairs_max"
-            )
+    poincare: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the Poincare loss in a step, where all scores are released; the margin has the rest."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         every = torch.arange(len(trials))
@@ -84,7 +78,7 @@ class Ortho(Attack):
             s = torch.full((len(z), 1), self.sigma, device=z.device)
             select = min(self.select, oracle.budget // 40)
             t = 0
-            while int(oracle.remaining().min()) - 2 * select >= 2 * (n := self._pairs_at(t)):
+            while int(oracle.remaining().min()) - 2 * select >= 2 * (n := min(self._pairs_at(t), generator.latent)):
                 oracle.offer(generator.decode(settled), every)
                 q = torch.linalg.qr(trials.streams.randn(every, generator.latent, n)).Q.mT
                 at = torch.cat([z[:, None] + s[..., None] * q, z[:, None] - s[..., None] * q], 1)
@@ -95,11 +89,12 @@ class Ortho(Attack):
                 y = seen(oracle.scores, generator, at.flatten(0, 1), by.flatten(0, 1), owner, "search")
                 known.note(at.flatten(0, 1), y, owner)
 
-                L = margin(y, trials.labels[owner], self.floor).view(-1, 2 * n)
-                slope = (L[:, :n] - L[:, n:]) / (2 * s)
-                blind = (slope == 0).all(1, keepdim=True)
+                logits, own = log_scores(y), trials.labels[owner]
+                L, P = (loss(logits, own).view(-1, 2 * n) for loss in (margin, poincare))
+                blind = (L[:, :n] == L[:, n:]).all(1, keepdim=True)
                 s = torch.where(blind, 2 * s, 0.8 * s).clamp(self.sigma, self.sigma_max)
-                v = self.momentum * v + F.normalize((slope[:, None] @ q).squeeze(1), dim=1)
+                full = ~y.isnan().view(len(z), -1).any(1, keepdim=True)
+                v = self.momentum * v + torch.lerp(_uphill(L, q), _uphill(P, q), self.poincare * full)
                 z = z - self.step / (1 + t / self.settle) ** 0.5 * F.normalize(v, dim=1)
                 z = z + self.pull * (mean - z)
                 t += 1
@@ -108,17 +103,18 @@ class Ortho(Attack):
                 if t % self.restart == 0:
                     back = unseen | (L.mean(1) > 0) & (L.amin(1) > known.L)
                 z[back], settled[back], v[back] = known.z[back], known.z[back], 0.0
+            L = known.L
             if select:
-                settled = self._selected(oracle, generator, trials, torch.stack([settled, z], 1), select)
+                settled, L = self._selected(oracle, generator, trials, torch.stack([settled, z], 1), select)
             oracle.finish(every)
-            return Reconstructions(generator.decode(settled), torch.ones(len(trials), dtype=torch.bool))
+            return Reconstructions(generator.decode(settled), (L < 0).cpu())
 
     def _pairs_at(self, t: int) -> int:
         return min(self.pairs * (1 + t // self.pairs_every), max(self.pairs, self.pairs_max))
 
     def _screened(self, oracle: Oracle, generator: Generator, trials: Trials, codes: Tensor) -> "_Known":
         """A start for each trial: of its repetition's pool, the face that its class scores highest, twice."""
-        known = _Known(trials, self.floor)
+        known = _Known(trials)
         each = min(self.screen, oracle.budget // 5)
         for replicate in trials.replicates() if each else []:
             owner = replicate.repeat(each)
@@ -130,27 +126,35 @@ class Ortho(Attack):
             by = crops(trials, replicate, k, self.crop).flatten(0, 1)
             twice = bounded(seen(oracle.scores, generator, candidates.flatten(0, 1), by, owner, "screening"))
             twice = (twice + bounded(y[likeliest].flatten(0, 1))) / 2  # before the logarithm: noise averages out
-            L, which = margin(twice, trials.labels[owner], self.floor).view(-1, k).min(1)
+            L, which = margin(log_scores(twice), trials.labels[owner]).view(-1, k).min(1)
             known.L[replicate], known.z[replicate] = L, candidates[torch.arange(len(replicate)), which]
         return known
 
-    def _selected(self, oracle: Oracle, generator: Generator, trials: Trials, candidates: Tensor, each: int) -> Tensor:
-        """Of each trial's candidates (T, k, m) the one (T, m) of lowest margin, its scores averaged over crops."""
+    def _selected(
+        self, oracle: Oracle, generator: Generator, trials: Trials, candidates: Tensor, each: int
+    ) -> tuple[Tensor, Tensor]:
+        """Of each trial's candidates (T, k, m) the one (T, m) of lowest margin (T,), its scores averaged over crops."""
         T, k, _ = candidates.shape
         every = torch.arange(T)
         by = crops(trials, every, each, self.crop).repeat(1, k, 1).flatten(0, 1)
         owner = every.repeat_interleave(k * each)
         z = candidates.repeat_interleave(each, 1).flatten(0, 1)
         y = bounded(seen(oracle.scores, generator, z, by, owner, "selection")).view(T * k, each, -1).mean(1)
-        L = margin(y, trials.labels.repeat_interleave(k), self.floor)
-        return candidates[every, L.view(T, k).argmin(1).cpu()]
+        L, which = margin(log_scores(y), trials.labels.repeat_interleave(k)).view(T, k).min(1)
+        return candidates[every, which.cpu()], L
+
+
+def _uphill(L: Tensor, q: Tensor) -> Tensor:
+    """Unit vectors (T, m) along the slope that losses L (T, 2 n) at both ends of directions q (T, n, m) tell."""
+    n = q.shape[1]
+    return F.normalize(((L[:, :n] - L[:, n:]).unsqueeze(1) @ q).squeeze(1), dim=1)
 
 
 class _Known:
     """For each trial, of all that was asked within its repetition, the face that its class scores best."""
 
-    def __init__(self, trials: Trials, floor: float) -> None:
-        self._trials, self._floor = trials, floor
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
         self.z = trials.z0.clone()
         """(T, m)."""
         self.L = torch.full((len(trials),), torch.inf, device=self.z.device)
@@ -159,7 +163,7 @@ class _Known:
     def margins(self, y: Tensor, replicate: Tensor) -> Tensor:
         """Margins (B, n) of the classes of a repetition's n trials in answers (B, classes)."""
         labels = self._trials.labels[replicate]
-        each = margin(y.repeat_interleave(len(labels), 0), labels.repeat(len(y)), self._floor)
+        each = margin(log_scores(y).repeat_interleave(len(labels), 0), labels.repeat(len(y)))
         return each.view(len(y), len(labels))
 
     def note(self, z: Tensor, y: Tensor, owner: Tensor) -> None:

@@ -75,7 +75,7 @@ class Surrogate(Attack):
                     oracle.offer(images[replicate], replicate)
                 spent = end
             oracle.finish(replicate)
-        return Reconstructions(images, torch.ones(len(trials), dtype=torch.bool))
+        return Reconstructions(images, torch.zeros(len(trials), dtype=torch.bool))  # nobody asks about the last finds
 
     def _rounds(self, budgets: tuple[int, ...]) -> list[int]:
         """Images sent for each identity by the end of each round."""

@@ -16,25 +16,12 @@ from torch import Tensor
 from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import cropped, crops, seen
+from ._loss import margin, poincare
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log p (B,)."""
     return F.cross_entropy(logits, labels, reduction="none")
-
-
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The best other logit minus the target's (B,)."""
-    own = labels.unsqueeze(1)
-    return logits.scatter(1, own, -torch.inf).amax(1) - logits.gather(1, own).squeeze(1)
-
-
-def poincare(logits: Tensor, labels: Tensor) -> Tensor:
-    """Distance (B,) in the Poincare ball from u = logits / ||logits||_1 to v, the label's corner moved just inside."""
-    u = F.normalize(logits, p=1, dim=1)
-    v = (F.one_hot(labels, logits.shape[1]) - 1e-4).clamp(min=0)
-    apart = (u - v).square().sum(1)
-    return torch.arccosh(1 + 2 * apart / ((1 - u.square().sum(1)) * (1 - v.square().sum(1))))
 
 
 def logit(logits: Tensor, labels: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ def plan(
     """The cells of a request, ``none`` always among them and first; what is not given comes from the protocol.
 
     A suite brings its attacks, to which ``attacks`` are added, its trials and its budgets, of which those above
-    ``budget`` fall away.
+    ``budget`` fall away. One of its attacks that a generator of so many dimensions does not suit becomes a cell that is
+    skipped: a suite is written for many protocols.
 
     Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
     """
@@ -91,8 +92,8 @@ def plan(
         pipeline = registry.defense(spec)
         _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
-    chosen = {}
-    for spec in (*terms.attacks, *attacks) if terms else attacks or protocol.run.attacks:
+    chosen = {registry.attack(spec).spec: registry.attack(spec) for spec in (terms.attacks if terms else ())}
+    for spec in attacks or (() if terms else protocol.run.attacks):
         attack = registry.attack(spec)
         _accept(f"attack {spec!r}", attack.check, latent)
         chosen[attack.spec] = attack

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import mia_bench
+from attacks._crops import cropped
+from attacks._loss import log_scores, margin, poincare
 from mia_bench.core import Access, Defense, ModuleRecogniser, Oracle, Pipeline
 from mia_bench.registry import Registry
 
@@ -202,11 +204,56 @@ def test_boundary_repulsion_fails_where_the_label_is_never_seen_and_drops_nobody
     assert int(oracle.ledger.per_trial.max()) <= 300
 
 
-@pytest.mark.parametrize("name", ["brep", "cmaes", "look-alike"])
+@pytest.mark.parametrize("name", ["brep", "cmaes", "look-alike", "ortho", "surrogate"])
 def test_a_service_that_refuses_everything_is_survived(registry, lab, name):
     found, oracle, *_ = attacked(registry, lab, name, budget=300, defense=Refusing())
     assert oracle.ledger.refused == int(oracle.ledger.per_trial.sum())
-    assert name == "cmaes" or not bool(found.converged.any())
+    assert not bool(found.converged.any())
+
+
+@pytest.mark.parametrize("name", ["brep", "cmaes", "ortho"])
+def test_an_attack_that_says_it_has_converged_has_convinced_the_target(registry, lab, name):
+    found, _, target, trials = attacked(registry, lab, name, identities=10, each=1, budget=300, defense="none")
+    assert bool(found.converged.any())
+    taken = target.scores(found.images).argmax(1) == trials.labels
+    assert float(taken[found.converged].float().mean()) >= 0.9
+
+
+def test_directions_asked_for_beyond_those_that_there_are_are_left_out(registry, lab):
+    """So that a suite runs with generators of few dimensions."""
+    for few, many in (("ortho:pairs=32", "ortho:pairs=50,pairs_max=60"), ("brep:pairs=32", "brep:pairs=50")):
+        first, again = (attacked(registry, lab, spec, budget=300)[0].images for spec in (few, many))
+        assert torch.equal(first, again)
+
+
+def test_the_poincare_loss_has_its_share_where_all_scores_are_released(registry, lab):
+    for defense, equal in (("none", False), ("topk5", True)):
+        both, margin_only = (
+            attacked(registry, lab, spec, budget=300, defense=defense)[0].images
+            for spec in ("ortho", "ortho:poincare=0")
+        )
+        assert torch.equal(both, margin_only) is equal
+
+
+def test_losses_of_scores_are_those_of_the_logits_behind_them():
+    logits = 3 * torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 20
+    for loss in (margin, poincare):
+        assert torch.allclose(loss(log_scores(logits.softmax(1)), labels), loss(logits, labels), atol=1e-3)
+        better = logits + 3 * torch.nn.functional.one_hot(labels, 20)
+        assert bool((loss(better, labels) < loss(logits, labels)).all())
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (40, 24)])
+def test_a_crop_is_an_affine_sampling(shape):
+    draw = torch.Generator().manual_seed(0)
+    images, by = torch.rand(8, 1, *shape, generator=draw), 0.2 * torch.rand(8, 3, generator=draw) - 0.1
+    theta = torch.zeros(8, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 + by[:, 0]
+    theta[:, :, 2] = 2 * by[:, 1:]  # the grid spans 2
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    expected = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    assert torch.allclose(cropped(images, by), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("defense", ["topk1", "noise0.05"])

@@ -196,6 +196,18 @@ def test_a_suite_needs_two_identities(small, registry):
         plan(registry, mia_bench.api.open_protocol("orl"), suite=str(file), identities=1)
 
 
+def test_an_attack_of_a_suite_that_does_not_suit_the_generator_is_skipped(registry, tmp_path):
+    """One that is asked for by name is refused."""
+    file = tmp_path / "wide.toml"
+    file.write_text(SMALL.replace('"bb"', '"bb:M=8"'))
+    protocol = mia_bench.api.open_protocol("orl")
+    wb, bb, ortho = plan(registry, protocol, suite=str(file))
+    assert (wb.mismatch(), ortho.mismatch()) == ("", "")
+    assert "bb:M=8" in bb.mismatch()
+    with pytest.raises(RequestError, match="bb:M=8"):
+        plan(registry, protocol, suite=str(file), attacks=["bb:M=8"])
+
+
 def test_every_suite_that_comes_with_the_package_bounds_what_labels_give_away(registry):
     """Output-side defenses that keep the top label cannot be safer than labels alone: such attacks are always in."""
     for name in suite.built_in():

@@ -53,7 +53,7 @@ class Reconstructions:
     images: Tensor
     """(T, 1, H, W) float32 in [0, 1]."""
     converged: Tensor
-    """(T,) bool: the attack's own stop rule was met (rather than its budget or patience spent)."""
+    """(T,) bool: by what the target told it the attack has succeeded, rather than spent its budget or patience."""
 
 
 class Attack(Component):

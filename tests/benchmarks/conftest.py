@@ -4,8 +4,15 @@ RATIOS = [
     ("engine[bb] / forward_limit", "test_engine[bb]", "test_forward_limit"),
     ("engine[bb] / naive[bb]", "test_engine[bb]", "test_naive[bb]"),
     ("engine[wb] / naive[wb]", "test_engine[wb]", "test_naive[wb]"),
-    ("brep / one target at a time, 32 points a call", "test_brep", "test_one_target_at_a_time[32_points]"),
-    ("brep / one target at a time, 1 point a call", "test_brep", "test_one_target_at_a_time[1_point]"),
+    *(
+        (
+            f"brep, {kind} / one target at a time, {points}",
+            f"test_brep[{kind}]",
+            f"test_one_target_at_a_time[{kind}-{id}]",
+        )
+        for kind in ("whole", "walk")
+        for points, id in (("32 points a call", "32_points"), ("1 point a call", "1_point"))
+    ),
 ]
 UNITS = {"images_per_s": "images a second", "trials_per_minute": "trials a minute"}
 
