@@ -17,8 +17,7 @@ from .laboratory import evaluators_of
 from .protocol import Protocol
 from .record import Record
 from .registry import Registry
-from .reporting import gallery
-from .verdict import worth_seeing
+from .reporting import report
 from .watcher import Watcher
 
 
@@ -159,7 +158,7 @@ def evaluate(
     )
     folder = Path(out) if out else default_out(loaded)
     records = list(execute(cells, folder, fresh=fresh, executor=executor))
-    gallery.write(worth_seeing(records), loaded, folder)
+    report.write(records, loaded, folder)
     return records
 
 

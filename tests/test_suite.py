@@ -87,6 +87,15 @@ def test_a_gallery_shows_what_each_headline_rests_on(small):
     assert worth_seeing(plain) == plain
 
 
+def test_a_suite_leaves_its_verdicts_and_figures_beside_the_records(small):
+    file, records = small
+    found = json.loads((file.parent / "out" / "report" / "verdicts.json").read_text())
+    assert found == json.loads(json.dumps([as_json(verdict) for verdict in verdicts(records)]))
+    assert (file.parent / "out" / "gallery.png").exists()
+    pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install -e '.[figures]'")
+    assert {"plane.png", "curves.png"} <= {path.name for path in (file.parent / "out" / "report").iterdir()}
+
+
 def with_curve(found, curves):
     """A record of as many identities with these curves (held out: all but the first two)."""
     rows = [

@@ -72,19 +72,15 @@ def run(
     resume: bool,
 ) -> int:
     """Attack a recogniser with and without defenses and print what each defense bought."""
-    import json
-
     from rich.console import Console
 
     from .. import protocol as protocols
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from .. import api, verdict
-    from ..errors import RequestError
-    from ..files import write_atomic
+    from .. import api
     from ..registry import Registry
-    from ..reporting import figures, gallery
+    from ..reporting import report
     from .output import print_json, stdout
     from .progress import Bars
 
@@ -114,15 +110,10 @@ def run(
 
         print_records(records, stdout())
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
-    if suite is not None:
-        try:
-            report = folder / "report"
-            found = [verdict.as_json(one) for one in verdict.verdicts(records)]
-            write_atomic(report / "verdicts.json", (json.dumps(found, indent=1) + "\n").encode())
-            drawn = figures.write(records, report)
-            messages.print(f"verdicts{' and figures' if drawn else ''}: {report}", markup=False)
-        except RequestError as error:
-            messages.print(f"no figures: {error}", markup=False)
-    picture = gallery.write(verdict.worth_seeing(records), loaded, folder)
-    messages.print(f"records: {folder}" + (f"  gallery: {picture}" if picture else ""), markup=False)
+    left = report.write(records, loaded, folder)
+    if left.lacks:
+        messages.print(f"no figures: {left.lacks}", markup=False)
+    if left.folder:
+        messages.print(f"verdicts{' and figures' if left.figures else ''}: {left.folder}", markup=False)
+    messages.print(f"records: {folder}" + (f"  gallery: {left.gallery}" if left.gallery else ""), markup=False)
     return 1 if any(record.status == "error" for record in records) else 0
