@@ -8,20 +8,27 @@ from mia_bench.core import bounded
 
 LEAST = 1e-9
 """A score below this counts as this."""
+BELOW = 1e-3
+"""By this share a withheld score is read as less than the most it can have been: it lost to those released."""
+
+
+def told(y: Tensor) -> Tensor:
+    """Released scores (B, classes), each withheld one read as the most it can have been (``bounded``) less a hair: it
+    is never tied with the released one that beat it."""
+    return torch.where(y.isnan(), (1 - BELOW) * bounded(y), y)
 
 
 def log_scores(y: Tensor, floor: float | Tensor = LEAST) -> Tensor:
-    """Released scores (B, classes) as logits: the target's up to a constant where all are released.
+    """Released scores (B, classes) as logits: the target's up to a constant where none is withheld.
 
-    A withheld score is read as the most it can have been (``bounded``), one below ``floor``, (B, 1) where it is a
-    tensor, as ``floor``.
+    A withheld score is read as ``told``, one below ``floor``, (B, 1) where it is a tensor, as ``floor``.
     """
-    return bounded(y).maximum(torch.as_tensor(floor, device=y.device)).log()
+    return told(y).maximum(torch.as_tensor(floor, device=y.device)).log()
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """How far the best other class is above the label's (B,). Unlike the label's own score it goes on falling where
-    that is 1, and a constant added to all logits changes nothing."""
+    """How far the best other class is above the label's (B,): below 0 where the label is first. Unlike the label's own
+    score it goes on falling where that is 1, and a constant added to all logits changes nothing."""
     own = labels.unsqueeze(1)
     return logits.scatter(1, own, -torch.inf).amax(1) - logits.gather(1, own).squeeze(1)
 

@@ -63,7 +63,8 @@ class BoundaryRepulsion(Attack):
         with torch.inference_mode():
             codes = generator.encode(trials.public.images)
             mean, std = codes.mean(0), codes.std(0)
-            answer = (trials.z0 - mean) / std
+            seed = (trials.z0 - mean) / std
+            answer = seed
             u, v = torch.zeros_like(answer), torch.zeros_like(answer)
             radius = torch.ones(T, device=u.device)
             started = torch.zeros(T, dtype=torch.bool, device=u.device)
@@ -85,7 +86,7 @@ class BoundaryRepulsion(Attack):
                 started = started & (scaled >= self.radius_min)
                 radius = torch.where(started, scaled, 1.0)
                 settled = self.average * answer + (1 - self.average) * u
-                answer = torch.where(started.unsqueeze(1), settled, answer)
+                answer = torch.where(started.unsqueeze(1), settled, seed)
                 for trial, start in self._starts(trials, at, y, ~started):
                     u[trial] = answer[trial] = start
                     v[trial], radius[trial], started[trial] = 0.0, self.radius, True

@@ -27,7 +27,7 @@ class CMAES(Attack):
     """One CMA-ES a trial on u = (z - mean) / std of Q1's codes, all trials' generations in one call.
 
     Minimises the margin of the best other class over the target's in log scores, which goes on falling past 0.99. A
-    withheld score is read as the most it can have been (``bounded``). Noise: some images sent twice, a hair apart, say
+    withheld score is read as the most it can have been less a hair. Noise: some images sent twice, a hair apart, say
     how far answers can be trusted, and a lower score counts as that much. Rounding: points are asked about through
     crops and ``jitter``, so that those near the edge of a plateau lose. Labels only: cannot run; ``brep`` can. A
     refused image tells nothing: each score is read as 1 / classes. Ends after ``generations`` or with the budget; has

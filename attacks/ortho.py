@@ -13,19 +13,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials, bounded
+from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
-from ._loss import log_scores, margin, poincare
+from ._loss import log_scores, margin, poincare, told
 from ._prior import drawn
 
 
 class Ortho(Attack):
     """L(z + s q) - L(z - s q) along a few orthonormal q a step, L the margin of the best other class over the target's.
 
-    Full scores give the logits up to a constant, so the margin goes on growing past 0.99, a trial ends with its budget,
-    and the same answers tell the slope of the Poincare loss, which has its share of each step. A withheld score is read
-    as the most it can have been (``bounded``) and leaves the step to the margin; while no answer to anybody in the
+    Scores of which none is withheld are the logits up to a constant: the margin goes on falling past 0.99, to where the
+    others are below 1e-9, and the same answers tell the slope of the Poincare loss, which has its share of the step. A
+    trial ends with its budget, and has converged if its class is first in the final choice. A withheld score is read as
+    the most it can have been less a hair, and leaves the step to the margin; while no answer to anybody in the
     repetition has put a trial's class first, the trial asks about faces drawn at random, and one that loses its way
     starts again at the best face known. Where rounding hides every difference of a step, s doubles for the next. Noise
     is met by asking twice about a start, by momentum, by more pairs and wider crops as steps get shorter, and by the
@@ -65,7 +66,7 @@ class Ortho(Attack):
     select: Annotated[int, Field(ge=0)] = 8
     """Crops of each of two candidates that the final choice asks about; no more than a twentieth of the budget."""
     poincare: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the Poincare loss in a step, where all scores are released; the margin has the rest."""
+    """Share of the Poincare loss in a step, where no score is withheld; the margin has the rest."""
 
     def run(self, oracle: Oracle, generator: Generator, trials: Trials) -> Reconstructions:
         every = torch.arange(len(trials))
@@ -91,10 +92,11 @@ class Ortho(Attack):
 
                 logits, own = log_scores(y), trials.labels[owner]
                 L, P = (loss(logits, own).view(-1, 2 * n) for loss in (margin, poincare))
-                blind = (L[:, :n] == L[:, n:]).all(1, keepdim=True)
-                s = torch.where(blind, 2 * s, 0.8 * s).clamp(self.sigma, self.sigma_max)
                 full = ~y.isnan().view(len(z), -1).any(1, keepdim=True)
-                v = self.momentum * v + torch.lerp(_uphill(L, q), _uphill(P, q), self.poincare * full)
+                g = torch.lerp(_uphill(L, q), _uphill(P, q), self.poincare * full)
+                blind = (g == 0).all(1, keepdim=True)
+                s = torch.where(blind, 2 * s, 0.8 * s).clamp(self.sigma, self.sigma_max)
+                v = self.momentum * v + g
                 z = z - self.step / (1 + t / self.settle) ** 0.5 * F.normalize(v, dim=1)
                 z = z + self.pull * (mean - z)
                 t += 1
@@ -103,11 +105,12 @@ class Ortho(Attack):
                 if t % self.restart == 0:
                     back = unseen | (L.mean(1) > 0) & (L.amin(1) > known.L)
                 z[back], settled[back], v[back] = known.z[back], known.z[back], 0.0
-            L = known.L
+            held = torch.zeros(len(trials), dtype=torch.bool)
             if select:
                 settled, L = self._selected(oracle, generator, trials, torch.stack([settled, z], 1), select)
+                held = (L < 0).cpu()
             oracle.finish(every)
-            return Reconstructions(generator.decode(settled), (L < 0).cpu())
+            return Reconstructions(generator.decode(settled), held)
 
     def _pairs_at(self, t: int) -> int:
         return min(self.pairs * (1 + t // self.pairs_every), max(self.pairs, self.pairs_max))
@@ -124,8 +127,8 @@ class Ortho(Attack):
             likeliest = known.margins(y, replicate).topk(k, dim=0, largest=False).indices.T
             candidates, owner = pool[likeliest], replicate.repeat_interleave(k)
             by = crops(trials, replicate, k, self.crop).flatten(0, 1)
-            twice = bounded(seen(oracle.scores, generator, candidates.flatten(0, 1), by, owner, "screening"))
-            twice = (twice + bounded(y[likeliest].flatten(0, 1))) / 2  # before the logarithm: noise averages out
+            twice = told(seen(oracle.scores, generator, candidates.flatten(0, 1), by, owner, "screening"))
+            twice = (twice + told(y[likeliest].flatten(0, 1))) / 2  # before the logarithm: noise averages out
             L, which = margin(log_scores(twice), trials.labels[owner]).view(-1, k).min(1)
             known.L[replicate], known.z[replicate] = L, candidates[torch.arange(len(replicate)), which]
         return known
@@ -139,7 +142,7 @@ class Ortho(Attack):
         by = crops(trials, every, each, self.crop).repeat(1, k, 1).flatten(0, 1)
         owner = every.repeat_interleave(k * each)
         z = candidates.repeat_interleave(each, 1).flatten(0, 1)
-        y = bounded(seen(oracle.scores, generator, z, by, owner, "selection")).view(T * k, each, -1).mean(1)
+        y = told(seen(oracle.scores, generator, z, by, owner, "selection")).view(T * k, each, -1).mean(1)
         L, which = margin(log_scores(y), trials.labels.repeat_interleave(k)).view(T, k).min(1)
         return candidates[every, which.cpu()], L
 

@@ -35,8 +35,8 @@ class LookAlike(Attack):
     The photos are sent again and again, each time with crops a little larger; all identities of a replicate share the
     answers and each image is charged to one of its trials in turn. Uses labels only, whatever is released: withheld
     scores, rounding and noise concern it only where they change the top label, which the count over crops outvotes.
-    A refused image counts for nobody. An identity that no photo was taken for gets a random photo and has not
-    converged.
+    A refused image counts for nobody. An identity that no photo was taken for gets a random photo. A trial has
+    converged if most looks at its photo were taken for the identity.
     """
 
     name = "look-alike"
@@ -57,14 +57,15 @@ class LookAlike(Attack):
                 taken = torch.zeros(len(replicate), len(photos), device=photos.device)  # how often, for each identity
                 owner = replicate.repeat(len(photos) // len(replicate) + 1)[: len(photos)]
                 draw = trials.streams.of(int(replicate[0]))
-                for look in range(min(self.looks, oracle.budget // -(-len(photos) // len(replicate)))):
+                looks = min(self.looks, oracle.budget // -(-len(photos) // len(replicate)))
+                for look in range(looks):
                     by = torch.randn(len(photos), 3, generator=draw).to(photos.device).clamp(-2, 2) / 2
                     images = cropped(photos, by * self.crop * look / self.looks)
                     y = oracle.labels(images, owner, "search")
                     taken += y == trials.labels[replicate].unsqueeze(1)
                     some = taken.sum(1) > 0
                     chosen[replicate] = torch.where(some, taken.argmax(1), chosen[replicate])
-                    converged[replicate] = some.cpu()
                     oracle.offer(photos[chosen[replicate]], replicate)
+                converged[replicate] = (taken.amax(1) > looks / 2).cpu()
                 oracle.finish(replicate)
         return Reconstructions(photos[chosen], converged)

@@ -24,7 +24,8 @@ class Surrogate(Attack):
     each later one about the neighbourhood of what the student proposes. The last proposals are the answer.
     Withheld scores are read as censored: they have what the released ones leave of 1 between them, and none is above
     the lowest released; scores that rounding took to 0 likewise. Other rounding, and noise, average out over the
-    answers that the student learns from. A refused image teaches nothing.
+    answers that the student learns from. A refused image teaches nothing. As nobody asks about the last proposals, no
+    trial counts as converged.
     """
 
     name = "surrogate"
@@ -75,7 +76,7 @@ class Surrogate(Attack):
                     oracle.offer(images[replicate], replicate)
                 spent = end
             oracle.finish(replicate)
-        return Reconstructions(images, torch.zeros(len(trials), dtype=torch.bool))  # nobody asks about the last finds
+        return Reconstructions(images, torch.zeros(len(trials), dtype=torch.bool))
 
     def _rounds(self, budgets: tuple[int, ...]) -> list[int]:
         """Images sent for each identity by the end of each round."""

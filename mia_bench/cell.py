@@ -93,7 +93,7 @@ class Cell:
             return f"attack {name} needs a generator with a critic; {generator} has none (--generator gan)"
         try:
             self.attack.check(self.settings.protocol.generators[self.settings.generator].latent)
-        except Exception as error:  # a plugin's check may fail in any way
+        except ValueError as error:
             return f"attack {self.attack.spec}: {error}"
         if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
             return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"

@@ -79,7 +79,7 @@ class SuiteBoard:
                 lacking = "; ".join(row.verdict.lacking)
                 found.append(f"{row.defense} is not ranked, for others met more attacks: {lacking}.")
             found += [f"{row.defense}, masking suspected ({flag.name}): {flag.says}" for flag in row.verdict.flags]
-        return [*found, *self._white_box(), *self._open()]
+        return [*found, *self._white_box(), *self._left_out(), *self._open()]
 
     def csv_rows(self) -> list[list[object]]:
         """A header, then a row a defense and budget: fractions in 0..1, queries as counts; what belongs to the headline
@@ -217,6 +217,13 @@ class SuiteBoard:
             f"Whoever holds the weights reconstructs {percent(share)} ({attack}) against {', '.join(defenses)}."
             for (attack, share), defenses in alike.items()
         ]
+
+    def _left_out(self) -> list[str]:
+        """Attacks of the suite that were made on nobody: the worst case is over fewer."""
+        records = self.standings.group.records
+        made = {record.attack for record in records if record.status != "skipped"}
+        reasons = {record.attack: record.reason for record in records if record.attack not in made}
+        return [f"{attack} was made on nobody here: {reason}." for attack, reason in reasons.items()]
 
     def _open(self) -> list[str]:
         """What a run this small cannot conclude."""

@@ -111,6 +111,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         ],
         "flags": [flag.model_dump() for flag in verdict.flags],
         "lacking": verdict.lacking,
+        "skipped": {record.attack: record.reason for record in verdict.records if record.status == "skipped"},
         "cells": [record.cell_id for record in verdict.records],
     }
 

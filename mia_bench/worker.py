@@ -75,22 +75,23 @@ class Worker:
         lab = self._laboratory(cell.settings, self._watcher.working)
         results: dict[str, Any] = {}
         tensors = b""
-        reason = cell.mismatch()
-        status = "skipped" if reason else "ok"
-        if not reason:
-            try:
+        status, reason = "ok", ""
+        try:
+            if reason := cell.mismatch():
+                status = "skipped"
+            else:
                 results, tensors = self._attack(cell, lab)
-            except RequestError:
-                raise
-            except ComponentError as error:
-                status, reason = "error", str(error)
-            except Exception as error:  # a plugin may fail in any way; the other cells go on
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                status = "error"
-                reason = (
-                    f"attack {cell.attack.spec} against {cell.defense.spec}: {type(error).__name__}: {error} "
-                    f"({Path(where.filename).name}:{where.lineno})"
-                )
+        except RequestError:
+            raise
+        except ComponentError as error:
+            status, reason = "error", str(error)
+        except Exception as error:  # a plugin may fail in any way; the other cells go on
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            status = "error"
+            reason = (
+                f"attack {cell.attack.spec} against {cell.defense.spec}: {type(error).__name__}: {error} "
+                f"({Path(where.filename).name}:{where.lineno})"
+            )
         s = cell.settings
         return Outcome(
             Record(

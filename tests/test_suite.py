@@ -13,6 +13,9 @@ from mia_bench.core import Defense, Pipeline
 from mia_bench.errors import RequestError
 from mia_bench.probes import probe
 from mia_bench.record import Probes
+from mia_bench.reporting.comparison import groups
+from mia_bench.standings import standings
+from mia_bench.suite_board import SuiteBoard
 from mia_bench.verdict import as_json, verdicts, worth_seeing
 
 from .helpers import mia, refused
@@ -93,7 +96,7 @@ def test_a_suite_leaves_its_verdicts_and_figures_beside_the_records(small):
     assert found == json.loads(json.dumps([as_json(verdict) for verdict in verdicts(records)]))
     assert (file.parent / "out" / "gallery.png").exists()
     pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install -e '.[figures]'")
-    assert {"plane.png", "curves.png"} <= {path.name for path in (file.parent / "out" / "report").iterdir()}
+    assert {"plane-dark.svg", "curves-light.png"} <= {path.name for path in (file.parent / "out" / "report").iterdir()}
 
 
 def with_curve(found, curves):
@@ -213,6 +216,13 @@ def test_an_attack_of_a_suite_that_does_not_suit_the_generator_is_skipped(regist
     wb, bb, ortho = plan(registry, protocol, suite=str(file))
     assert (wb.mismatch(), ortho.mismatch()) == ("", "")
     assert "bb:M=8" in bb.mismatch()
+    small = {"folds": ["A"], "identities": 2, "budget": 40, "out": tmp_path / "out"}
+    records = mia_bench.evaluate("topk5", suite=str(file), **small)
+    assert [(r.attack, r.status) for r in records[:3]] == [("wb", "ok"), ("bb:M=8", "skipped"), ("ortho", "ok")]
+    board = SuiteBoard(standings(groups(records)[0]))
+    assert any(line.startswith("bb:M=8 was made on nobody here: attack bb:M=8:") for line in board.notes())
+    (said,) = json.loads((tmp_path / "out" / "report" / "verdicts.json").read_text())[0]["skipped"].items()
+    assert said[0] == "bb:M=8"
     with pytest.raises(RequestError, match="bb:M=8"):
         plan(registry, protocol, suite=str(file), attacks=["bb:M=8"])
 

@@ -30,6 +30,7 @@ class Engine:
         device = torch.device(device)
         if device.type == "cuda":  # TF32's 10-bit mantissa would drown finite differences; runs must repeat
             torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.deterministic = True
         return Engine(device, micro_batch=8192 if device.type == "cuda" else 256)
 
