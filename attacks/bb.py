@@ -34,6 +34,7 @@ class EstimatedDescent(Attack):
 
     The paper attacks full scores and knows nothing of withheld ones; here the target's, where withheld, is read as the
     most it can have been (``bounded``). Rounding and noise are taken at face value: the attack does not adapt.
+    A refused image is read as 1 / classes for everybody. Labels only: cannot run.
     """
 
     access = Access.SCORES

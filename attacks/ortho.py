@@ -30,7 +30,7 @@ class Ortho(Attack):
     repetition has put a trial's class first, the trial asks about faces drawn at random, and one that loses its way
     starts again at the best face known. Where rounding hides every difference of a step, s doubles for the next. Noise
     is met by asking twice about a start, by momentum, by more pairs and wider crops as steps get shorter, and by the
-    average. A refused image counts as one that says nothing of any class.
+    average. A refused image counts as one that says nothing of any class. Labels only: cannot run; ``brep`` can.
     """
 
     name = "ortho"
