@@ -13,6 +13,8 @@ from .verdict import Verdict, verdicts
 
 Estimate = tuple[float, float, float]
 """Mean, and its 95% interval."""
+FAR = 0.1
+"""A choice of an attack that is so much below the best is told."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,40 @@ class Standing:
         """Each judge's and the majority's own worst case: the black-box attack that does best by it on development
         identities (among equals the better by R_eval), and the share of the held-out identities' reconstructions that
         it takes for them."""
+        chosen = {judge: max(views, key=lambda view: view.development) for judge, views in self._views.items()}
+        return {judge: (view.attack, view.held_out) for judge, view in chosen.items()}
+
+    @property
+    def missed(self) -> dict[str, tuple[str, float]]:
+        """For judges whose choice is ``FAR`` below it: the attack that does best on the held-out identities themselves,
+        and its share. Chosen by what it is said to show, it is an upper bound."""
+        best = {judge: max(views, key=lambda view: view.held_out) for judge, views in self._views.items()}
+        return {
+            judge: (view.attack, view.held_out)
+            for judge, view in best.items()
+            if view.held_out >= self.by_judge[judge][1] + FAR
+        }
+
+    @property
+    def _views(self) -> dict[str, list["_View"]]:
         attacks = self.verdict.black_box
         names = attacks[0].per_identity[0].seen_by if attacks else {}
-        return {name: max((_view(attack, name) for attack in attacks), key=lambda view: view[0])[1] for name in names}
+        return {judge: [_view(attack, judge) for attack in attacks] for judge in names}
 
 
-def _view(record: Record, judge: str) -> tuple[float, tuple[str, float]]:
-    """A judge's share on the development identities; then the attack with its share on the held-out ones."""
-    shares = {
-        held_out: [row.seen_by[judge] for row in record.per_identity if row.held_out is held_out]
-        for held_out in (False, True)
-    }
-    return mean(shares[False]), (record.attack, mean(shares[True]))
+@dataclass(frozen=True)
+class _View:
+    """What a judge says of an attack: shares of reconstructions."""
+
+    attack: str
+    development: float
+    held_out: float
+
+
+def _view(record: Record, judge: str) -> _View:
+    held_out = [row.seen_by[judge] for row in record.per_identity if row.held_out]
+    development = [row.seen_by[judge] for row in record.per_identity if not row.held_out]
+    return _View(record.attack, mean(development), mean(held_out))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class SuiteBoard:
                 lacking = "; ".join(row.verdict.lacking)
                 found.append(f"{row.defense} is not ranked, for others met more attacks: {lacking}.")
             found += [f"{row.defense}, masking suspected ({flag.name}): {flag.says}" for flag in row.verdict.flags]
-        return [*found, *self._white_box(), *self._left_out(), *self._open()]
+        return [*found, *self._white_box(), *self._missed(), *self._left_out(), *self._open()]
 
     def csv_rows(self) -> list[list[object]]:
         """A header, then a row a defense and budget: fractions in 0..1, queries as counts; what belongs to the headline
@@ -216,6 +216,19 @@ class SuiteBoard:
         return [
             f"Whoever holds the weights reconstructs {percent(share)} ({attack}) against {', '.join(defenses)}."
             for (attack, share), defenses in alike.items()
+        ]
+
+    def _missed(self) -> list[str]:
+        """Where the choice of a judge's attack on few people went wrong, by judge."""
+        rows = self.standings.rows if self.standings.many else ()
+        missed: dict[str, list[str]] = {}
+        for row in rows:
+            for judge, (attack, share) in row.missed.items():
+                said = f"{attack} has {percent(share)} against {row.defense}, not {percent(row.by_judge[judge][1])}"
+                missed.setdefault(judge, []).append(said)
+        return [
+            f"By {judge}, an attack that was not chosen is far better on the held-out people: {'; '.join(said)}."
+            for judge, said in missed.items()
         ]
 
     def _left_out(self) -> list[str]:
