@@ -12,7 +12,9 @@ from mia_bench import leaderboard, record
 from mia_bench.access import Access
 from mia_bench.record import Flag, MajorityAccuracy
 from mia_bench.reporting import figures
+from mia_bench.reporting.comparison import groups
 from mia_bench.reporting.terminal import print_records
+from mia_bench.standings import standings
 
 from .helpers import mia, refused
 
@@ -270,3 +272,27 @@ def test_figures_stand_beside_the_records(published, tmp_path):
         for theme in ("light", "dark")
         for suffix in ("png", "svg")
     }
+
+
+def test_a_choice_on_few_people_that_missed_a_far_better_attack_is_told(published):
+    """ortho convinces lda of everybody held out, and of nobody whom it is chosen on: bb stands in lda's column."""
+    found = as_suite(published)
+    unlucky = [
+        r.model_copy(
+            update={
+                "per_identity": [
+                    row.model_copy(update={"judges": row.judges | {"lda": float(row.held_out)}})
+                    for row in r.per_identity
+                ]
+            }
+        )
+        if (r.defense, r.attack) == ("topk:k=1", "ortho")
+        else r
+        for r in found
+    ]
+    (row,) = (row for row in standings(groups(unlucky)[0]).rows if row.defense == "topk:k=1")
+    assert row.by_judge["lda"][0] == "bb"
+    assert row.missed == {"lda": ("ortho", 1.0)}
+    lines = leaderboard.make(unlucky).notes()
+    assert [line for line in lines if line.startswith("By lda, an attack that was not chosen")]
+    assert not [line for line in leaderboard.make(found).notes() if "not chosen" in line]

@@ -21,8 +21,8 @@ LETTER = 0.075
 """Inches a letter of a label takes, about."""
 LINE = 0.2
 """Inches between two labels."""
-APART = 0.08
-"""Inches between two points of like utility."""
+APART = 0.15
+"""Inches between two points of like utility: a marker and a little."""
 
 
 @dataclass(frozen=True)
