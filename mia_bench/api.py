@@ -91,7 +91,13 @@ def plan(
         pipeline = registry.defense(spec)
         _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
-    chosen = {registry.attack(spec).spec: registry.attack(spec) for spec in (terms.attacks if terms else ())}
+    chosen = {}
+    for spec in terms.attacks if terms else ():
+        try:
+            attack = registry.attack(spec)
+        except RequestError as error:
+            raise RequestError(f"suite {suite}: {error}") from None
+        chosen[attack.spec] = attack
     for spec in attacks or (() if terms else protocol.run.attacks):
         attack = registry.attack(spec)
         _accept(f"attack {spec!r}", attack.check, latent)

@@ -22,5 +22,6 @@ class AccessError(ComponentError):
 def first_problem(error: ValidationError) -> str:
     """What is wrong, ``key: message``; a mistyped key is named before the one that it leaves missing."""
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    where = ".".join(map(str, first["loc"])) or "it"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    where = ".".join(map(str, first["loc"]))
+    said: str = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said

@@ -211,19 +211,31 @@ def as_csv(board: Board) -> str:
 def build(source: Path, out: Path) -> Board:
     """Read a folder of records, write leaderboard.md, .tex and .csv; the same records give the same files."""
     board = make(read_folder(source))
-    for name, content in (("md", markdown(board)), ("tex", latex(board)), ("csv", as_csv(board))):
-        write_atomic(out / f"leaderboard.{name}", content.encode())
+    write(board, out)
     return board
 
 
+def write(board: Board, out: Path) -> None:
+    """leaderboard.md, .tex and .csv."""
+    for name, content in (("md", markdown(board)), ("tex", latex(board)), ("csv", as_csv(board))):
+        write_atomic(out / f"leaderboard.{name}", content.encode())
+
+
 def update_document(document: Path, board: Board) -> None:
-    """Replace what stands between the board's markers in a Markdown file: ``leaderboard:NAME``, all of it, and for a
-    suite ``attacks:NAME``, each attack against each defense."""
+    """Write what ``updated`` gives, where it is news."""
+    before, text = document.read_text(encoding="utf-8"), updated(document, board)
+    if text != before:
+        write_atomic(document, text.encode())
+
+
+def updated(document: Path, board: Board) -> str:
+    """A Markdown file with what stands between the board's markers replaced: ``leaderboard:NAME``, all of it, and for a
+    suite ``attacks:NAME``, each attack against each defense. RequestError where there are none."""
     blocks = {"leaderboard": markdown(board)}
     if isinstance(board, SuiteBoard):
         blocks["attacks"] = f"{_plain(board.title)}.\n\n{_markdown_table(board.attacks())}\n"
     try:
-        text = before = document.read_text(encoding="utf-8")
+        text = document.read_text(encoding="utf-8")
     except OSError as error:
         raise RequestError(f"{document}: {error.strerror or error}") from None
     markers = {name: (f"<!-- {name}:{board.name} -->", f"<!-- /{name}:{board.name} -->") for name in blocks}
@@ -233,8 +245,7 @@ def update_document(document: Path, board: Board) -> None:
     for name, (begin, end) in markers.items():
         new = f"{begin}\n{blocks[name]}{end}"
         text = re.sub(re.escape(begin) + ".*?" + re.escape(end), new.replace("\\", r"\\"), text, flags=re.DOTALL)
-    if text != before:
-        write_atomic(document, text.encode())
+    return text
 
 
 def _plain(text: str) -> str:

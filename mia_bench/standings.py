@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import ceil, log2
 from statistics import mean, median
 
-from .access import Access
 from .record import Cost, Record, Utility
 from .reporting.comparison import FEWEST, Group
 from .stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
@@ -58,12 +57,9 @@ class Standing:
     @property
     def white_box(self) -> tuple[str, float] | None:
         """The best attack that holds the weights, and its accuracy: a reference, which ranks nothing."""
-        found = [r for r in self.verdict.records if r.status == "ok" and r.access is Access.WHITE_BOX]
-        if not found:
-            return None
-        by_name = sorted(found, key=lambda r: r.attack)
-        best = max(by_name, key=lambda r: mean(row.top1 for row in r.per_identity if not row.held_out))
-        return best.attack, mean(row.top1 for row in best.per_identity if row.held_out)
+        for best in self.verdict.white_box[:1]:
+            return best.attack, mean(row.top1 for row in best.per_identity if row.held_out)
+        return None
 
     @property
     def by_judge(self) -> dict[str, tuple[str, float]]:
@@ -81,7 +77,7 @@ class Standing:
         return {
             judge: (view.attack, view.held_out)
             for judge, view in best.items()
-            if view.held_out >= self.by_judge[judge][1] + FAR
+            if round(view.held_out - self.by_judge[judge][1], 6) >= FAR
         }
 
     @property

@@ -75,7 +75,7 @@ class SuiteBoard:
         found = []
         for row in self.standings.rows:
             found.append(self._in_words(row))
-            if row.verdict.lacking:
+            if row.verdict.lacking and row.verdict.headline:
                 lacking = "; ".join(row.verdict.lacking)
                 found.append(f"{row.defense} is not ranked, for others met more attacks: {lacking}.")
             found += [f"{row.defense}, masking suspected ({flag.name}): {flag.says}" for flag in row.verdict.flags]
@@ -190,7 +190,7 @@ class SuiteBoard:
     def _in_words(self, row: Standing) -> str:
         worst, c = row.verdict.headline, row.comparison
         if worst is None:
-            reasons = "; ".join(sorted({record.reason for record in row.verdict.records if record.reason}))
+            reasons = "; ".join(sorted({r.reason for r in row.verdict.records if r.reason and r.attack in self._made}))
             return f"{row.defense} is not ranked: {reasons or 'no black-box attack ran'}."
         if c is None and row.defense != "none":
             return f"{row.defense}: {worst.attack} does best, but no attack on none was carried out to compare it with."
@@ -233,10 +233,13 @@ class SuiteBoard:
 
     def _left_out(self) -> list[str]:
         """Attacks of the suite that were made on nobody: the worst case is over fewer."""
-        records = self.standings.group.records
-        made = {record.attack for record in records if record.status != "skipped"}
-        reasons = {record.attack: record.reason for record in records if record.attack not in made}
+        reasons = {r.attack: r.reason for r in self.standings.group.records if r.attack not in self._made}
         return [f"{attack} was made on nobody here: {reason}." for attack, reason in reasons.items()]
+
+    @property
+    def _made(self) -> set[str]:
+        """Attacks that were carried out at least once."""
+        return {record.attack for record in self.standings.group.records if record.status == "ok"}
 
     def _open(self) -> list[str]:
         """What a run this small cannot conclude."""

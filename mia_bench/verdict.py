@@ -63,8 +63,12 @@ class Verdict:
     @property
     def black_box(self) -> list[Record]:
         """The attacks that the worst case is over, the best on the development identities first."""
-        attacks = _done(self.records, _black_box)
-        return _strongest(attacks, len(attacks[0].curve) - 1) if attacks else []
+        return _ordered(self.records, _black_box)
+
+    @property
+    def white_box(self) -> list[Record]:
+        """Those that hold the weights, likewise."""
+        return _ordered(self.records, _white_box)
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
@@ -124,6 +128,10 @@ def _black_box(record: Record) -> bool:
     return record.access is not Access.WHITE_BOX
 
 
+def _white_box(record: Record) -> bool:
+    return record.access is Access.WHITE_BOX
+
+
 def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
     attacks = _done(records, _black_box)
     if not attacks:
@@ -155,7 +163,8 @@ def _held_out(record: Record, place: int) -> dict[str, float]:
 def _lacking(records: Sequence[Record], attacks: Sequence[str]) -> list[str]:
     made = {record.attack: record for record in records}
     found = [f"{attack} was not run" for attack in attacks if attack not in made]
-    return found + [f"{r.attack} failed ({r.reason})" for r in made.values() if r.status == "error"]
+    failed = (r for r in made.values() if r.status == "error" and r.attack in attacks)
+    return found + [f"{r.attack} failed ({r.reason})" for r in failed]
 
 
 def _alone(records: Sequence[Record]) -> list[Flag]:
@@ -171,7 +180,7 @@ def _together(records: Sequence[Record]) -> list[Flag]:
             flags.WHITE_BOX_WEAKER,
             "Black-box beats white-box",
             _best(records, _black_box),
-            _best(records, lambda record: not _black_box(record)),
+            _best(records, _white_box),
         ),
         flags.stronger(
             flags.LABELS_STRONGER,
@@ -197,5 +206,9 @@ def _no_gain(worst: tuple[Worst, ...], undefended: tuple[Worst, ...], budgets: S
 
 def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record | None:
     """The best of some attacks on the development identities at the full budget."""
+    return next(iter(_ordered(records, wanted)), None)
+
+
+def _ordered(records: Sequence[Record], wanted: Callable[[Record], bool]) -> list[Record]:
     attacks = _done(records, wanted)
-    return _strongest(attacks, len(attacks[0].curve) - 1)[0] if attacks else None
+    return _strongest(attacks, len(attacks[0].curve) - 1) if attacks else []

@@ -117,6 +117,7 @@ def test_wrong_requests(tmp_path, plain):
     result = mia("leaderboard", "build", plain, "--out", tmp_path / "o", "--readme", tmp_path / "README.md")
     assert result.returncode == 2
     assert "has no lines <!-- leaderboard:orl -->" in result.stderr
+    assert not (tmp_path / "o").exists()
 
 
 def test_what_is_published_was_made_with_the_protocols_of_this_package():

@@ -199,7 +199,7 @@ def test_wrong_suites(tmp_path):
     file.write_text(SMALL.replace("default", "orl"))
     refused(mia("run", "--suite", file), "bad.toml", "default")
     file.write_text(SMALL.replace('"wb"', '"wbb"'))
-    refused(mia("run", "--suite", file), "unknown attack 'wbb'")
+    refused(mia("run", "--suite", file), "bad.toml: unknown attack 'wbb'")
 
 
 def test_a_suite_needs_two_identities(small, registry):

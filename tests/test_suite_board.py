@@ -141,6 +141,17 @@ def test_an_attack_that_failed_protects_nobody(published):
     assert "topk:k=1 is not ranked, for others met more attacks: bb was not run" in text
 
 
+def test_an_attack_that_failed_against_everybody_costs_nobody_its_rank(published):
+    failed = [
+        r.model_copy(update={"status": "error", "reason": "no luck", "per_identity": []}) if r.attack == "bb" else r
+        for r in as_suite(published)
+    ]
+    board = leaderboard.make(failed)
+    assert [row.rank for row in board.standings.rows] == [1, 2, 3, 4, 5]
+    assert "bb was made on nobody here: no luck." in board.sentences()
+    assert "not ranked" not in " ".join(board.sentences())
+
+
 def test_what_is_not_ranked_says_why(published):
     skipped = [
         r.model_copy(update={"status": "skipped", "reason": "attack | needs scores", "per_identity": []})
@@ -238,12 +249,13 @@ def test_the_board_of_a_folder_goes_between_markers_of_its_own(published, tmp_pa
 
 def test_two_runs_are_compared_by_kendalls_tau(published, tmp_path):
     swapped = {"none": 0.9, "topk:k=5": 0.85, "noise:sigma=0.05": 0.7, "topk:k=1": 0.2, "labelonly": 0.4}
-    for name, most in (("a", MOST), ("b", swapped), ("c", {"none": 0.9})):
+    for name, most in (("a", MOST), ("b", swapped), ("c", {"none": 0.9}), ("d", dict.fromkeys(MOST, 0.5))):
         for found in as_suite(published, most=most):
             record.write(found, tmp_path / name)
     result = mia("leaderboard", "agree", tmp_path / "a", tmp_path / "b")
     assert result.stdout == "Kendall's tau over 5 defenses: 0.80\n"
     refused(mia("leaderboard", "agree", tmp_path / "a", tmp_path / "c"), "1 ranked defenses in common")
+    assert "none, for one of the runs" in mia("leaderboard", "agree", tmp_path / "a", tmp_path / "d").stdout
 
 
 def test_whoever_holds_the_weights_is_a_reference(published):

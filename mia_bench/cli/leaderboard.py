@@ -1,5 +1,6 @@
 """``mia-bench leaderboard``."""
 
+from math import isnan
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ..
     """
     from .. import leaderboard as boards
     from ..errors import RequestError
+    from ..record import read_folder
     from ..reporting.terminal import print_tables
     from .output import stdout
 
@@ -43,11 +45,19 @@ def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ..
     if out is not None and len(sources) > 1:
         raise RequestError("--out takes one folder of records at a time")
     console = stdout()
-    for source in sources:
-        board = boards.build(source, out or (source.parent if source.name == "records" else source))
+    made = [(boards.make(read_folder(source)), out or _beside(source)) for source in sources]
+    for board, _ in made:
+        for document in documents:
+            boards.updated(document, board)  # a document without markers is refused before anything is written
+    for board, folder in made:
+        boards.write(board, folder)
         print_tables(board, console)
         for document in documents:
             boards.update_document(document, board)
+
+
+def _beside(records: Path) -> Path:
+    return records.parent if records.name == "records" else records
 
 
 @leaderboard.command()
@@ -68,4 +78,6 @@ def agree(first: Path, second: Path) -> None:
     shared = one.keys() & other.keys()
     if len(shared) < 2:
         raise RequestError(f"{first} and {second} have {len(shared)} ranked defenses in common; it takes two to rank")
-    stdout().print(f"Kendall's tau over {len(shared)} defenses: {rank_agreement(one, other):.2f}", highlight=False)
+    tau = rank_agreement(one, other)
+    said = "none, for one of the runs has all of them equal" if isnan(tau) else f"{tau:.2f}"
+    stdout().print(f"Kendall's tau over {len(shared)} defenses: {said}", highlight=False)
