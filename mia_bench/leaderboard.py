@@ -12,7 +12,7 @@ from tabulate import tabulate
 from .access import Access
 from .errors import RequestError
 from .files import write_atomic
-from .record import HEADLINE, Record, read_folder
+from .record import HEADLINE, Record
 from .reporting.comparison import Group, Table, groups, interval, percent, points
 from .standings import standings
 from .suite_board import SuiteBoard
@@ -208,23 +208,16 @@ def as_csv(board: Board) -> str:
     return buffer.getvalue()
 
 
-def build(source: Path, out: Path) -> Board:
-    """Read a folder of records, write leaderboard.md, .tex and .csv; the same records give the same files."""
-    board = make(read_folder(source))
-    write(board, out)
-    return board
-
-
 def write(board: Board, out: Path) -> None:
-    """leaderboard.md, .tex and .csv."""
+    """leaderboard.md, .tex and .csv; the same records give the same files."""
     for name, content in (("md", markdown(board)), ("tex", latex(board)), ("csv", as_csv(board))):
         write_atomic(out / f"leaderboard.{name}", content.encode())
 
 
 def update_document(document: Path, board: Board) -> None:
     """Write what ``updated`` gives, where it is news."""
-    before, text = document.read_text(encoding="utf-8"), updated(document, board)
-    if text != before:
+    text = updated(document, board)
+    if text != document.read_text(encoding="utf-8"):
         write_atomic(document, text.encode())
 
 
