@@ -85,7 +85,7 @@ class Worker:
             raise
         except ComponentError as error:
             status, reason = "error", str(error)
-        except Exception as error:  # a plugin may fail in any way; the other cells go on
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way; the other cells go on
             where = traceback.extract_tb(error.__traceback__)[-1]
             status = "error"
             reason = (

@@ -123,6 +123,7 @@ class {name}(Attack):
             "budget",
         ),
         ("return 1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
     ],
 )
 def test_a_failing_attack_is_an_error_record(tmp_path, body, reason):
