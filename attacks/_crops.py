@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mia_bench.core import Generator, Trials
+from mia_bench.plugin import Generator, Trials
 
 
 def crops(trials: Trials, of: Tensor, n: int, share: float) -> Tensor:

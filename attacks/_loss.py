@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mia_bench.core import bounded
+from mia_bench.plugin import bounded
 
 LEAST = 1e-9
 """A score below this counts as this."""

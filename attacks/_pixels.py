@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from mia_bench.core import Generator, Trials
+from mia_bench.plugin import Generator, Trials
 
 
 class Pixels:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mia_bench.core import Generator, Oracle, Trials, scores_of, top_label
+from mia_bench.plugin import Generator, Oracle, Trials, scores_of, top_label
 
 from ._loss import log_scores, margin
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mia_bench.core import (
+from mia_bench.plugin import (
     Access,
     Attack,
     Generator,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mia_bench.core import Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Generator, Oracle, Reconstructions, Trials
 
 from ._pixels import in_pixels
 from .bb import EstimatedDescent

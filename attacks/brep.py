@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Access, Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
 

@@ -13,7 +13,7 @@ from cmaes import CMA
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
 from ._loss import LEAST, log_scores, margin

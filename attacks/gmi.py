@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from mia_bench.core import Access, AdversarialGenerator, Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Access, AdversarialGenerator, Attack, Generator, Oracle, Reconstructions, Trials
 
 
 class GMI(Attack):

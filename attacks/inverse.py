@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._prior import drawn
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import crops, seen
 from ._loss import log_scores, margin, poincare, told

@@ -1,6 +1,6 @@
 """White-box descent on the pixels (Yoshimura et al., section IV-A, Eq. 5): the baseline that fails without D."""
 
-from mia_bench.core import Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Generator, Oracle, Reconstructions, Trials
 
 from ._pixels import in_pixels
 from .wb import WhiteBox

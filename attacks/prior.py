@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import Access, Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import cropped
 from ._prior import drawn

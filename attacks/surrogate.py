@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_bench.core import REFUSED, Access, Attack, Generator, Oracle, Reconstructions, Trials
+from mia_bench.plugin import REFUSED, Access, Attack, Generator, Oracle, Reconstructions, Trials
 
 from ._crops import cropped
 from ._prior import drawn

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from mia_bench.core import Access, Attack, Generator, Oracle, Reconstructions, Trials, alpha
+from mia_bench.plugin import Access, Attack, Generator, Oracle, Reconstructions, Trials, alpha
 
 
 class WhiteBox(Attack):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mia_bench.core import Access, Defense, top_label
+from mia_bench.plugin import Access, Defense, top_label
 
 
 class LabelOnly(Defense):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Defense
+from mia_bench.plugin import Defense
 
 
 class Noise(Defense):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mia_bench.core import Defense
+from mia_bench.plugin import Defense
 
 
 class NoDefense(Defense):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_bench.core import Defense, ranking
+from mia_bench.plugin import Defense, ranking
 
 
 class TopK(Defense):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
-from mia_bench.core import Recogniser
+from mia_bench.plugin import Recogniser
 
 Describe = Callable[[Tensor], NDArray[np.float64]]
 """Images (B, 1, H, W) -> descriptors (B, d)."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_bench.core import Fitting, ModuleRecogniser, NetworkEvaluator, Photos, Progress, Recogniser
+from mia_bench.plugin import Fitting, ModuleRecogniser, NetworkEvaluator, Photos, Progress, Recogniser
 
 
 class CosineNet(nn.Module):

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from skimage.transform import resize
 from torch import Tensor
 
-from mia_bench.core import Evaluator, Fitting, Recogniser
+from mia_bench.plugin import Evaluator, Fitting, Recogniser
 
 from ._nearest import NearestPhoto
 

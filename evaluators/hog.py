@@ -9,7 +9,7 @@ from pydantic import Field
 from skimage.feature import hog
 from torch import Tensor
 
-from mia_bench.core import Evaluator, Fitting, Recogniser
+from mia_bench.plugin import Evaluator, Fitting, Recogniser
 
 from ._nearest import NearestPhoto
 

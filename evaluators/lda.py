@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 
-from mia_bench.core import Evaluator, Fitting, Recogniser
+from mia_bench.plugin import Evaluator, Fitting, Recogniser
 
 
 class LinearRecogniser(Recogniser):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mia_bench.core import Evaluator, Fitting, ModuleRecogniser, Recogniser
+from mia_bench.plugin import Evaluator, Fitting, ModuleRecogniser, Recogniser
 
 
 class FeatureRecogniser(ModuleRecogniser):

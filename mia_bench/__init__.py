@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import evaluate
-    from .core import Access, Attack, Defense, Evaluator, Reconstructions, RequestError, Target, Trials
-    from .record import Record
+    from .bench.api import evaluate
+    from .plugin import Access, Attack, Defense, Evaluator, Reconstructions, RequestError, Target, Trials
+    from .records.record import Record
 
 __all__ = [
     "Access",
@@ -24,10 +24,10 @@ __all__ = [
     "evaluate",
 ]
 
-_HOMES = {"evaluate": ".api", "Record": ".record"}
+_HOMES = {"evaluate": ".bench.api", "Record": ".records.record"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, ".core"), __name__), name)
+    return getattr(import_module(_HOMES.get(name, ".plugin"), __name__), name)

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import RequestError
+from .plugin.errors import RequestError
 
 
 def write_atomic(file: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from mia_bench.core import Access, Enrolment, ModuleRecogniser, Recogniser, RequestError, Target
+from mia_bench.plugin import Access, Enrolment, ModuleRecogniser, Recogniser, RequestError, Target
 
 
 class CheckpointTarget(Target):

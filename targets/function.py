@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mia_bench.core import CallableRecogniser, Enrolment, Recogniser, RequestError, Target
+from mia_bench.plugin import CallableRecogniser, Enrolment, Recogniser, RequestError, Target
 
 
 class FunctionTarget(Target):

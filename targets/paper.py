@@ -1,6 +1,6 @@
 """The paper's R_tar (section V-A): convolutions, residual blocks and two fully connected layers."""
 
-from mia_bench.core import Access, Enrolment, ModuleRecogniser, Recogniser, Target
+from mia_bench.plugin import Access, Enrolment, ModuleRecogniser, Recogniser, Target
 
 
 class PaperTarget(Target):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mia_bench import evaluate, protocol
-from mia_bench.core import Engine
-from mia_bench.laboratory import Laboratory
-from mia_bench.registry import Registry
+from mia_bench import evaluate
+from mia_bench.bench.laboratory import Laboratory
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin import Engine
+from mia_bench.protocol import model as protocol
 
 LFW_VARIABLE = "MIA_BENCH_LFW"
 

@@ -8,9 +8,9 @@ import torch
 import mia_bench
 from attacks._crops import cropped
 from attacks._loss import log_scores, margin, poincare
-from mia_bench import suite
-from mia_bench.core import Access, Defense, ModuleRecogniser, Oracle, Pipeline
-from mia_bench.registry import Registry
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin import Access, Defense, ModuleRecogniser, Oracle, Pipeline
+from mia_bench.protocol import suite
 
 ATTACKS = [entry.name for entry in Registry().entries("attack")]
 ROOM = {"bb-pixel": 2300}

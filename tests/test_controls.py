@@ -4,13 +4,14 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench import controls, laboratory, protocol
-from mia_bench.core import Photos
-from mia_bench.data import null
-from mia_bench.data.split import Split
-from mia_bench.models import store
-from mia_bench.record import MAJORITY
-from mia_bench.registry import Registry
+from mia_bench.bench import controls, laboratory
+from mia_bench.bench.registry import Registry
+from mia_bench.networks import store
+from mia_bench.plugin import Photos
+from mia_bench.protocol import model as protocol
+from mia_bench.protocol import null
+from mia_bench.protocol.split import Split
+from mia_bench.records.record import MAJORITY
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mia_bench import protocol
-from mia_bench.data import propose, readers
-from mia_bench.data import split as splits
-from mia_bench.data.photo import grey
-from mia_bench.errors import RequestError
-from mia_bench.laboratory import Laboratory
-from mia_bench.models import training
+from mia_bench.bench.laboratory import Laboratory
+from mia_bench.networks import training
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import model as protocol
+from mia_bench.protocol import propose, readers
+from mia_bench.protocol import split as splits
+from mia_bench.protocol.photo import grey
 
 from .helpers import face_folder, mia, refused
 

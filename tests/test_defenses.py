@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mia_bench.core import Access, ComponentError, Defense, Pipeline, bounded, top_label
-from mia_bench.errors import RequestError
+from mia_bench.plugin import Access, ComponentError, Defense, Pipeline, bounded, top_label
+from mia_bench.plugin.errors import RequestError
 
 from .helpers import random_scores
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mia_bench.core import criterion, gradient
+from mia_bench.plugin import criterion, gradient
 
 sizes = st.tuples(st.integers(1, 4), st.integers(2, 12), st.integers(0, 30), st.integers(0, 2**31))
 
@@ -49,7 +49,7 @@ def test_c_grows_with_the_perturbation_on_the_real_target(lab):
     """Fig. 7's tendency: the larger sigma^2, the larger C and the further g is from the true gradient."""
     import torch.nn.functional as F
 
-    from mia_bench.core import ModuleRecogniser
+    from mia_bench.plugin import ModuleRecogniser
 
     split = lab.split("A")
     trials = lab.trials("A", "vae", split.targets[:5], 2, seed=0)

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench import protocol
-from mia_bench.core import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Recogniser
-from mia_bench.laboratory import Judge, Laboratory, accuracy
-from mia_bench.panel import hits_of
-from mia_bench.record import MAJORITY
-from mia_bench.registry import Registry
+from mia_bench.bench.laboratory import Judge, Laboratory, accuracy
+from mia_bench.bench.panel import hits_of
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Recogniser
+from mia_bench.protocol import model as protocol
+from mia_bench.records.record import MAJORITY
 
 JUDGES = ["reval", "cnn", "lda", "hog"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mia_bench.reporting import curves, plane
+from mia_bench.report import curves, plane
 
 POINTS = [
     plane.Point("none", 0.975, 0.93, 0.84, 0.97),

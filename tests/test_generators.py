@@ -2,8 +2,8 @@
 
 import torch
 
-from mia_bench.core import AdversarialGenerator
-from mia_bench.models import gan, generators
+from mia_bench.networks import gan, generators
+from mia_bench.plugin import AdversarialGenerator
 
 
 def test_a_gan_is_trained_by_its_recipe_and_seed_alone(lab):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import mia_bench
-from mia_bench import leaderboard, protocol, record
-from mia_bench.errors import RequestError
-from mia_bench.verdict import verdicts
+from mia_bench.board import leaderboard
+from mia_bench.board.verdict import verdicts
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import model as protocol
+from mia_bench.records import record
 
 from .helpers import mia, refused
 

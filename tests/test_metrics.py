@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mia_bench import metrics
+from mia_bench.bench import metrics
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mia_bench.core import (
+from mia_bench.plugin import (
     REFUSED,
     Access,
     AccessError,

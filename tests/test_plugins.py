@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import mia_bench
-from mia_bench.errors import RequestError
-from mia_bench.registry import Registry
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin.errors import RequestError
 
 from .helpers import mia, refused
 
@@ -156,7 +156,7 @@ def test_a_service_behind_a_function_can_be_the_target(tmp_path):
 
 
 def test_a_users_own_checkpoint_can_be_the_target(lab, tmp_path):
-    from mia_bench.models import store
+    from mia_bench.networks import store
 
     for fold in "AB":
         (tmp_path / f"{fold}.safetensors").write_bytes(store.dump(lab._trained("target", fold)))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mia_bench.data import layout, readers
-from mia_bench.data.prepare import Preparation, Settings, begin
-from mia_bench.errors import RequestError
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import layout, readers
+from mia_bench.protocol.prepare import Preparation, Settings, begin
 
 from .helpers import face_folder, mia, refused
 

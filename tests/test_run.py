@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import mia_bench
-from mia_bench import protocol, record
-from mia_bench.api import execute, plan
-from mia_bench.errors import RequestError
-from mia_bench.executor import InProcess
-from mia_bench.registry import Registry
+from mia_bench.bench.api import execute, plan
+from mia_bench.bench.executor import InProcess
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import model as protocol
+from mia_bench.records import record
 
 from .helpers import mia, refused
 

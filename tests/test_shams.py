@@ -3,16 +3,16 @@
 import pytest
 
 import mia_bench
-from mia_bench import flags
-from mia_bench.core import Access
-from mia_bench.record import Record
-from mia_bench.registry import Registry
+from mia_bench.bench import flags
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin import Access
+from mia_bench.records.record import Record
 
 SHAMS = '''
 import zlib
 
 import torch
-from mia_bench.core import Defense, ranking
+from mia_bench.plugin import Defense, ranking
 
 
 class Temperature(Defense):

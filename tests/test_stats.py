@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
-from mia_bench import stats
+from mia_bench.records import stats
 
 ICC = 0.4
 TRIALS = 5

@@ -6,17 +6,18 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench import flags, suite
-from mia_bench.access import Access
-from mia_bench.api import plan
-from mia_bench.core import Defense, Pipeline
-from mia_bench.errors import RequestError
-from mia_bench.probes import probe
-from mia_bench.record import Probes
-from mia_bench.reporting.comparison import groups
-from mia_bench.standings import standings
-from mia_bench.suite_board import SuiteBoard
-from mia_bench.verdict import as_json, verdicts, worth_seeing
+from mia_bench.bench import flags
+from mia_bench.bench.api import plan
+from mia_bench.bench.probes import probe
+from mia_bench.board.comparison import groups
+from mia_bench.board.standings import standings
+from mia_bench.board.suite_board import SuiteBoard
+from mia_bench.board.verdict import as_json, verdicts, worth_seeing
+from mia_bench.plugin import Defense, Pipeline
+from mia_bench.plugin.access import Access
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import suite
+from mia_bench.records.record import Probes
 
 from .helpers import mia, refused
 

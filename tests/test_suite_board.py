@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mia_bench import leaderboard, record
-from mia_bench.access import Access
-from mia_bench.record import Flag, MajorityAccuracy
-from mia_bench.reporting import figures
-from mia_bench.reporting.comparison import groups
-from mia_bench.reporting.terminal import print_records
-from mia_bench.standings import standings
+from mia_bench.board import leaderboard
+from mia_bench.board.comparison import groups
+from mia_bench.board.standings import standings
+from mia_bench.board.terminal import print_records
+from mia_bench.plugin.access import Access
+from mia_bench.records import record
+from mia_bench.records.record import Flag, MajorityAccuracy
+from mia_bench.report import figures
 
 from .helpers import mia, refused
 

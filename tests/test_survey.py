@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mia_bench import protocol, record
-from mia_bench.api import open_protocol
-from mia_bench.data import propose
-from mia_bench.data import split as splits
-from mia_bench.errors import RequestError
+from mia_bench.bench.api import open_protocol
 from mia_bench.paper.published import TABLE_II, TABLE_III
-from mia_bench.stats import share_interval
+from mia_bench.plugin.errors import RequestError
+from mia_bench.protocol import model as protocol
+from mia_bench.protocol import propose
+from mia_bench.protocol import split as splits
+from mia_bench.records import record
+from mia_bench.records.stats import share_interval
 from mia_bench.survey import answers, build, key
 from mia_bench.survey.build import Plan, Request
 from mia_bench.survey.score import score

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mia_bench import utility
-from mia_bench.core import Defense, Photos, Pipeline, Recogniser
-from mia_bench.core.seeds import rng
-from mia_bench.registry import Registry
+from mia_bench.bench import utility
+from mia_bench.bench.registry import Registry
+from mia_bench.plugin import Defense, Photos, Pipeline, Recogniser
+from mia_bench.plugin.seeds import rng
 
 NAN = math.nan
 

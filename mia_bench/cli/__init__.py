@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from ..errors import RequestError
+from ..plugin.errors import RequestError
 from .data import data
 from .leaderboard import leaderboard
 from .listing import list_

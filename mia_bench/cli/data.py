@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..data.prepare import Preparation
+    from ..protocol.prepare import Preparation
 
 
 @click.group()
@@ -50,7 +50,7 @@ def prepare(source: Path, out: Path, size: int, min_face: int, min_photos: int, 
     SOURCE has one folder per person, or VGGFace2's train and test folders with these inside. The same command again
     goes on where it was.
     """
-    from ..data.prepare import MANIFEST, Settings, begin
+    from ..protocol.prepare import MANIFEST, Settings, begin
 
     preparation = begin(source, out, Settings(size, min_face, min_photos))
     _execute(preparation, workers or os.cpu_count() or 1)

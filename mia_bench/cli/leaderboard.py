@@ -33,10 +33,10 @@ def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ..
 
     Without RUN: every leaderboard/PROTOCOL/records of the current folder.
     """
-    from .. import leaderboard as boards
-    from ..errors import RequestError
-    from ..record import read_folder
-    from ..reporting.terminal import print_tables
+    from ..board import leaderboard as boards
+    from ..board.terminal import print_tables
+    from ..plugin.errors import RequestError
+    from ..records.record import read_folder
     from .output import stdout
 
     sources = folders or tuple(sorted(Path("leaderboard").glob("*/records")))
@@ -65,10 +65,10 @@ def _beside(records: Path) -> Path:
 @click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
 def agree(first: Path, second: Path) -> None:
     """How alike two runs, of two seeds, say, rank the defenses that both have: Kendall's tau, from -1 to 1."""
-    from .. import leaderboard as boards
-    from ..errors import RequestError
-    from ..record import read_folder
-    from ..stats import rank_agreement
+    from ..board import leaderboard as boards
+    from ..plugin.errors import RequestError
+    from ..records.record import read_folder
+    from ..records.stats import rank_agreement
     from .output import stdout
 
     boards_of = [boards.make(read_folder(folder)) for folder in (first, second)]

@@ -19,11 +19,11 @@ def list_(plugins: tuple[Path, ...]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from .. import protocol as protocols
-    from .. import suite as suites
-    from ..protocol import Protocol
-    from ..registry import KINDS, Registry
-    from ..suite import Suite
+    from ..bench.registry import KINDS, Registry
+    from ..protocol import model as protocols
+    from ..protocol import suite as suites
+    from ..protocol.model import Protocol
+    from ..protocol.suite import Suite
     from .output import stdout
 
     console = stdout()

@@ -27,9 +27,9 @@ def new() -> None:
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def protocol(data: Path, out: Path | None, force: bool) -> None:
     """Write a commented protocol whose Q1/Q2/Q3 split fits the photos found in FOLDER."""
-    from ..data import propose
-    from ..errors import RequestError
     from ..files import write_atomic
+    from ..plugin.errors import RequestError
+    from ..protocol import propose
 
     proposal = propose.propose(data)
     file = out or Path(f"{proposal.name}.toml")

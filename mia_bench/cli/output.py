@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 
-from ..record import Record
+from ..records.record import Record
 
 PLAIN_WIDTH = 170
 """Columns where stdout is no terminal: wide enough that no table wraps."""

@@ -9,9 +9,9 @@ import click
 from . import options
 
 if TYPE_CHECKING:
-    from ..cell import Cell
+    from ..bench.cell import Cell
     from ..paper.study import Study
-    from ..record import Record
+    from ..records.record import Record
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def fig7(out: Path | None, **settings: Any) -> int:
     study = _study(**settings, generator=None)
     from ..files import check_writable
     from ..paper import fig7 as content
-    from ..reporting.canvas import load_matplotlib
+    from ..report.canvas import load_matplotlib
     from .output import stdout
     from .progress import Bars
 
@@ -115,9 +115,9 @@ def fig7(out: Path | None, **settings: Any) -> int:
 def fig8(budget: int, shown: int, resume: bool, out: Path | None, **settings: Any) -> int:
     """A gallery of both attacks' reconstructions beside training photos, of the records that table1 makes."""
     study = _study(**settings)
-    from ..errors import RequestError
     from ..paper.study import BLACK_BOX, WHITE_BOX
-    from ..reporting import gallery
+    from ..plugin.errors import RequestError
+    from ..report import gallery
     from .output import stdout
 
     folder = out or study.out / "table1"
@@ -166,11 +166,11 @@ def _study(
     seed: int | None,
     device: str,
 ) -> "Study":
-    from .. import protocol as protocols
+    from ..protocol import model as protocols
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from .. import api
+    from ..bench import api
     from ..paper.study import IDENTITIES, Study
 
     loaded = api.open_protocol(protocol, data)
@@ -179,7 +179,7 @@ def _study(
 
 
 def _run(cells: "list[Cell]", folder: Path, resume: bool) -> "list[Record]":
-    from .. import api
+    from ..bench import api
     from .progress import Bars
 
     with Bars(len(cells)) as bars:

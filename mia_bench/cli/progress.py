@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..cell import Cell
-from ..record import Record
-from ..watcher import Watcher
+from ..bench.cell import Cell
+from ..bench.watcher import Watcher
+from ..records.record import Record
 
 
 class Bars(Watcher):

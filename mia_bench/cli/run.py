@@ -74,13 +74,13 @@ def run(
     """Attack a recogniser with and without defenses and print what each defense bought."""
     from rich.console import Console
 
-    from .. import protocol as protocols
+    from ..protocol import model as protocols
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from .. import api
-    from ..registry import Registry
-    from ..reporting import report
+    from ..bench import api
+    from ..bench.registry import Registry
+    from ..report import report
     from .output import print_json, stdout
     from .progress import Bars
 
@@ -106,7 +106,7 @@ def run(
     if as_json:
         print_json(records)
     else:
-        from ..reporting.terminal import print_records
+        from ..board.terminal import print_records
 
         print_records(records, stdout())
     messages = Console(stderr=True, highlight=False, soft_wrap=True)

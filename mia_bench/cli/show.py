@@ -10,8 +10,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the records as a JSON list instead of a table.")
 def show(folder: Path, as_json: bool) -> None:
     """Print the table of an earlier run again, from the records in the folder RUN."""
-    from .. import record
-    from ..reporting.terminal import print_records
+    from ..board.terminal import print_records
+    from ..records import record
     from .output import print_json, stdout
 
     records = record.read_folder(folder)

@@ -24,14 +24,14 @@ def train(protocol: str, data: Path | None, device: str, check: bool, export: Pa
     """Train what a protocol needs and is not there yet; print what the networks measure on real photos."""
     from rich.table import Table
 
-    from .. import protocol as protocols
+    from ..protocol import model as protocols
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from .. import api
-    from ..core.engine import Engine
-    from ..errors import RequestError
-    from ..laboratory import Laboratory
+    from ..bench import api
+    from ..bench.laboratory import Laboratory
+    from ..plugin.engine import Engine
+    from ..plugin.errors import RequestError
     from .output import stdout
     from .progress import Bars
 

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..access import Access
-from ..core import Engine, Generator, Oracle, Pipeline, Trials, alpha, criterion, gradient, scores_of
-from ..core.seeds import rng
-from ..core.target import Recogniser
-from ..errors import RequestError
+from ..bench.laboratory import Laboratory, OnWork
 from ..files import write_atomic
-from ..laboratory import Laboratory, OnWork
-from ..reporting.canvas import load_matplotlib, save
+from ..plugin import Engine, Generator, Oracle, Pipeline, Trials, alpha, criterion, gradient, scores_of
+from ..plugin.access import Access
+from ..plugin.errors import RequestError
+from ..plugin.seeds import rng
+from ..plugin.target import Recogniser
+from ..report.canvas import load_matplotlib, save
 from .study import WHITE_BOX, Study
 
 SIGMA2 = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(-4, 0.1, 0.5))

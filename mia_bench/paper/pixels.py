@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from ..record import Record
-from ..reporting.comparison import interval, percent
+from ..board.comparison import interval, percent
+from ..records.record import Record
 
 DESCRIPTIONS = {
     "wb": "white-box on the latent (Eq. 7)",

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import api
-from ..cell import Cell
-from ..protocol import Protocol
-from ..record import Record
-from ..registry import Registry
+from ..bench import api
+from ..bench.cell import Cell
+from ..bench.registry import Registry
+from ..protocol.model import Protocol
+from ..records.record import Record
 
 WHITE_BOX, BLACK_BOX = "wb", "bb"
 IDENTITIES, TRIALS = 5, 100

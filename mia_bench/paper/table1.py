@@ -6,9 +6,9 @@ from statistics import mean
 from rich.markup import escape
 from rich.table import Table
 
-from ..record import HEADLINE, Record
-from ..reporting.comparison import percent
-from ..stats import few_interval
+from ..board.comparison import percent
+from ..records.record import HEADLINE, Record
+from ..records.stats import few_interval
 from .published import TABLE_I
 from .study import BLACK_BOX, WHITE_BOX
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from ..errors import RequestError, first_problem
+from ..plugin.errors import RequestError, first_problem
 from .key import BuildId, Key, Part
 
 LARGEST = 100_000

@@ -15,17 +15,19 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .. import api, protocol, reconstructions
-from ..access import Access
-from ..core.seeds import rng
-from ..data import split as splits
-from ..data.images import picture
-from ..data.split import Split
-from ..errors import RequestError
+from ..bench import api
+from ..board.comparison import groups
 from ..files import write_atomic
-from ..protocol import Protocol
-from ..record import Record, read_folder
-from ..reporting.comparison import groups
+from ..plugin.access import Access
+from ..plugin.errors import RequestError
+from ..plugin.seeds import rng
+from ..protocol import model as protocol
+from ..protocol import split as splits
+from ..protocol.images import picture
+from ..protocol.model import Protocol
+from ..protocol.split import Split
+from ..records import attempt as reconstructions
+from ..records.record import Record, read_folder
 from .key import KEY, NO, PAGE, SCHEMA, YES, Key, Question
 
 T = TypeVar("T")

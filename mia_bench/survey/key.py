@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import RequestError, first_problem
-from ..record import ProtocolId
+from ..plugin.errors import RequestError, first_problem
+from ..records.record import ProtocolId
 
 SCHEMA = 1
 

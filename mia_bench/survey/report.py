@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..board.comparison import interval, percent
 from ..paper.published import TABLE_II, TABLE_III
 from ..paper.published import Row as Published
-from ..reporting.comparison import interval, percent
 from .score import FEWEST, Row, Scores, Share
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..stats import share_interval
+from ..records.stats import share_interval
 from .answers import Answers
 from .key import NO, YES, Key, Question
 

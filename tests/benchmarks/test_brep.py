@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks._crops import cropped
-from mia_bench.core import Access, Oracle
+from mia_bench.plugin import Access, Oracle
 
 PAIRS = 16
 VOTES = 6

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mia_bench.core import Oracle, gradient
+from mia_bench.plugin import Oracle, gradient
 
 TRIALS = 100
 STEPS = {"wb": 10, "bb": 1}

@@ -1,0 +1,226 @@
+"""What ``mia-bench run`` does, for programs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from ..files import check_writable
+from ..plugin.errors import RequestError
+from ..protocol import model as protocols
+from ..protocol import readers
+from ..protocol import suite as suites
+from ..protocol.model import Protocol
+from ..records.record import Record
+from ..report import report
+from . import runner
+from .cell import Cell, Settings
+from .executor import Executor
+from .laboratory import evaluators_of
+from .registry import Registry
+from .watcher import Watcher
+
+
+def open_protocol(name_or_path: str, data: str | Path | None = None) -> Protocol:
+    """A protocol tied to its photos: where its file names no hash of them, that of the photos found now is filled in,
+    so that records of other photos are never taken for this experiment's. ``data`` is where they are, for a protocol
+    that does not say."""
+    protocol = protocols.load(name_or_path, Path(data) if data else None)
+    found = readers.index(protocol)
+    if protocol.data.sha256 is not None:
+        return protocol
+    section = protocol.data.model_copy(update={"sha256": found.sha256()})
+    return protocol.model_copy(update={"data": section})
+
+
+def plan(
+    registry: Registry,
+    protocol: Protocol,
+    *,
+    defenses: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    suite: str | None = None,
+    target: str | None = None,
+    generator: str | None = None,
+    folds: Sequence[str] = (),
+    identities: int | None = None,
+    trials: int | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+) -> list[Cell]:
+    """The cells of a request, ``none`` always among them and first; what is not given comes from the protocol.
+
+    A suite brings its attacks, to which ``attacks`` are added, its trials and its budgets, of which those above
+    ``budget`` fall away. One of its attacks that a generator of so many dimensions does not suit becomes a cell that is
+    skipped: a suite is written for many protocols.
+
+    Raises RequestError, naming the thing and its mend, for whatever cannot be run as asked.
+    """
+    _check_request(protocol, generator, folds, identities, trials, budget, seed)
+    terms = suites.load(suite) if suite is not None else None
+    people = identities or protocol.split.targets
+    if terms and people < 2:
+        raise RequestError("--identities 1: a suite needs at least 2, one to choose the attack on, one to report")
+    if terms:
+        most = budget or terms.budgets_on(protocol.name)[-1]
+        budgets = (*(smaller for smaller in terms.budgets_on(protocol.name) if smaller < most), most)
+    else:
+        budgets = (budget or protocol.run.budget,)
+    settings = Settings(
+        protocol=protocol,
+        target=registry.target(target or protocol.run.target),
+        generator=generator or protocol.run.generator,
+        folds=tuple(fold for fold in protocol.split.folds if not folds or fold in folds),
+        identities=people,
+        trials=trials or (terms.trials if terms else protocol.run.trials),
+        budgets=budgets,
+        seed=protocol.run.seed if seed is None else seed,
+        device=device_of(device),
+        evaluators=evaluators_of(protocol, registry),
+        null_attack=registry.attack(protocol.run.null_attack),
+        suite=terms.title if terms else "",
+        development=terms.development_of(people) if terms else 0,
+    )
+    latent = protocol.generators[settings.generator].latent
+    _accept(f"run.null_attack {protocol.run.null_attack!r}", settings.null_attack.check, latent)
+    if settings.null_attack.adversarial and not protocol.generators[settings.generator].has_critic:
+        raise RequestError(f"run.null_attack {protocol.run.null_attack!r} needs a generator with a critic")
+    pipelines = {}
+    for spec in ("none", *defenses):
+        pipeline = registry.defense(spec)
+        _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
+        pipelines[pipeline.spec] = pipeline
+    chosen = {}
+    for spec in terms.attacks if terms else ():
+        try:
+            attack = registry.attack(spec)
+        except RequestError as error:
+            raise RequestError(f"suite {suite}: {error}") from None
+        chosen[attack.spec] = attack
+    for spec in attacks or (() if terms else protocol.run.attacks):
+        attack = registry.attack(spec)
+        _accept(f"attack {spec!r}", attack.check, latent)
+        chosen[attack.spec] = attack
+    return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
+
+
+def execute(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    fresh: bool = False,
+    watcher: Watcher | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Record]:
+    """Run planned cells into a folder of records, resuming what is there."""
+    check_writable(out)
+    return runner.run(cells, out, fresh=fresh, watcher=watcher, executor=executor)
+
+
+def evaluate(
+    defense: str | Sequence[str] = (),
+    *,
+    protocol: str = "orl",
+    data: str | Path | None = None,
+    attacks: str | Sequence[str] = (),
+    suite: str | None = None,
+    target: str | None = None,
+    generator: str | None = None,
+    folds: Sequence[str] = (),
+    identities: int | None = None,
+    trials: int | None = None,
+    budget: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    fresh: bool = False,
+    executor: Executor | None = None,
+) -> list[Record]:
+    """Attack a target with and without defenses and return the records, as ``mia-bench run`` does.
+
+    ``defense`` is one spec such as ``"topk5+round2"`` or several; ``data`` the folder of photos of a protocol that does
+    not say where they are; ``suite`` a list of attacks such as ``"v1"``; ``generator`` the attacker's D by its name in
+    the protocol; ``out`` the folder of records (``runs/PROTOCOL``).
+
+    Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
+    """
+    loaded = open_protocol(protocol, data)
+    cells = plan(
+        Registry(tuple(map(Path, plugins))),
+        loaded,
+        defenses=[defense] if isinstance(defense, str) else defense,
+        attacks=[attacks] if isinstance(attacks, str) else attacks,
+        suite=suite,
+        target=target,
+        generator=generator,
+        folds=folds,
+        identities=identities,
+        trials=trials,
+        budget=budget,
+        seed=seed,
+        device=device,
+    )
+    folder = Path(out) if out else default_out(loaded)
+    records = list(execute(cells, folder, fresh=fresh, executor=executor))
+    report.write(records, loaded, folder)
+    return records
+
+
+def default_out(protocol: Protocol) -> Path:
+    """Where a protocol's records go unless told otherwise."""
+    return Path("runs") / protocol.name
+
+
+def _accept(what: str, check: Callable[[int], None], size: int) -> None:
+    """A component's own check of its parameters, its refusal as a RequestError."""
+    try:
+        check(size)
+    except ValueError as error:
+        raise RequestError(f"{what}: {error}") from None
+    except Exception as error:  # a plugin's check may fail in any way: whatever it raises is the answer
+        raise RequestError(f"{what}: its check raised {type(error).__name__}: {error}") from error
+
+
+def _check_request(
+    protocol: Protocol,
+    generator: str | None,
+    folds: Sequence[str],
+    identities: int | None,
+    trials: int | None,
+    budget: int | None,
+    seed: int | None,
+) -> None:
+    if generator is not None and generator not in protocol.generators:
+        known = ", ".join(protocol.generators)
+        raise RequestError(f"protocol {protocol.name} has no generator {generator!r}; it has {known}")
+    for fold in folds:
+        if fold not in protocol.split.folds:
+            known = ", ".join(protocol.split.folds)
+            raise RequestError(f"protocol {protocol.name} has no fold {fold!r}; it has {known}")
+    for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
+        if value is not None and value < 1:
+            raise RequestError(f"--{name} {value}: give at least 1")
+    most = protocol.split.targets
+    if identities is not None and identities > most:
+        raise RequestError(f"--identities {identities}: protocol {protocol.name} has {most} in each fold")
+    if seed is not None and seed < 0:
+        raise RequestError(f"--seed {seed}: give 0 or more")
+
+
+def device_of(name: str) -> str:
+    """``auto`` made concrete; RequestError for a device that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RequestError(f"--device {name}: not a device; write auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RequestError(f"--device {name}: this machine's torch sees no CUDA device; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), from cuda:0")
+    if device.type not in ("cpu", "cuda"):
+        raise RequestError(f"--device {name}: mia-bench runs on cpu and cuda")
+    return name

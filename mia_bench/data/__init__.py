@@ -1,1 +1,0 @@
-"""Photos: readers, decoding, and the split into Q1, Q2 and Q3."""
