@@ -65,7 +65,7 @@ class RobustWhiteBox(Attack):
         best = trials.z0.clone()
         confidence = torch.zeros(len(trials), device=best.device)
         for _ in range(self.rounds):
-            spare = oracle.budget - int(oracle.ledger.per_trial.max()) - self.screen - (k + 1) * self.select
+            spare = int(oracle.remaining().min()) - self.screen - (k + 1) * self.select
             steps = min(self.steps, spare // k)
             if steps < 1:
                 break

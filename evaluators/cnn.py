@@ -1,4 +1,4 @@
-"""A convolutional judge of another make than R_tar and R_eval: plain 3x3 stages with max pooling (VGG; Simonyan and
+"""A convolutional evaluator of another make than R_tar and R_eval: plain 3x3 stages with max pooling (VGG; Simonyan and
 Zisserman, 2015), a cosine margin loss (CosFace; Wang et al., 2018), random crops, blur and erased patches."""
 
 from typing import Annotated
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_bench.plugin import Fitting, ModuleRecogniser, NetworkEvaluator, Photos, Progress, Recogniser
+from mia_bench.plugin import Fitting, ModuleRecogniser, NetworkEvaluator, Recogniser
 
 
 class CosineNet(nn.Module):
@@ -54,10 +54,11 @@ class CNN(NetworkEvaluator):
     def fit(self, fitting: Fitting) -> Recogniser:
         return ModuleRecogniser(fitting.trained(), fitting.engine)
 
-    def network(self, photos: Photos) -> nn.Module:
-        return CosineNet(self.widths, self.embedding, photos.classes, self.scale)
+    def network(self, fitting: Fitting) -> nn.Module:
+        return CosineNet(self.widths, self.embedding, fitting.photos.classes, self.scale)
 
-    def train(self, network: nn.Module, photos: Photos, device: torch.device, progress: Progress) -> None:
+    def train(self, network: nn.Module, fitting: Fitting) -> None:
+        photos, device = fitting.photos, fitting.engine.device
         network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         images, labels = photos.images.to(device), photos.labels.to(device)
         optimiser = torch.optim.SGD(
@@ -72,7 +73,7 @@ class CNN(NetworkEvaluator):
             F.cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-            progress(step + 1, self.steps)
+            fitting.progress(step + 1, self.steps)
         network.eval()
 
     def _changed(self, images: Tensor) -> Tensor:

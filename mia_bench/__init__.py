@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bench.api import evaluate
+    from .api import evaluate
     from .plugin import Access, Attack, Defense, Evaluator, Reconstructions, RequestError, Target, Trials
     from .records.record import Record
 
@@ -24,7 +24,7 @@ __all__ = [
     "evaluate",
 ]
 
-_HOMES = {"evaluate": ".bench.api", "Record": ".records.record"}
+_HOMES = {"evaluate": ".api", "Record": ".records.record"}
 
 
 def __getattr__(name: str) -> Any:

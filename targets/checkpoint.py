@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from mia_bench.plugin import Access, Enrolment, ModuleRecogniser, Recogniser, RequestError, Target
+from mia_bench.plugin import Access, Fitting, ModuleRecogniser, Recogniser, RequestError, Target
 
 
 class CheckpointTarget(Target):
@@ -31,9 +31,9 @@ class CheckpointTarget(Target):
     def _file(self, fold: str) -> str:
         return f"{self.path}/{fold}.safetensors"
 
-    def enrol(self, enrolment: Enrolment) -> Recogniser:
-        file = self._file(enrolment.fold)
-        network = enrolment.network()
+    def enrol(self, fitting: Fitting) -> Recogniser:
+        file = self._file(fitting.fold)
+        network = fitting.network()
         try:
             network.load_state_dict(load_file(file))
         except (OSError, SafetensorError) as error:
@@ -41,4 +41,4 @@ class CheckpointTarget(Target):
         except RuntimeError as error:
             detail = str(error).splitlines()[-1].strip()
             raise RequestError(f"target checkpoint: {file} does not fit the protocol's network: {detail}") from error
-        return ModuleRecogniser(network, enrolment.engine)
+        return ModuleRecogniser(network, fitting.engine)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mia_bench.plugin import CallableRecogniser, Enrolment, Recogniser, RequestError, Target
+from mia_bench.plugin import CallableRecogniser, Fitting, Recogniser, RequestError, Target
 
 
 class FunctionTarget(Target):
@@ -25,8 +25,8 @@ class FunctionTarget(Target):
         file = inspect.getsourcefile(inspect.unwrap(self._function()))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
-    def enrol(self, enrolment: Enrolment) -> Recogniser:
-        return CallableRecogniser(self._function(), enrolment.photos.classes, enrolment.engine)
+    def enrol(self, fitting: Fitting) -> Recogniser:
+        return CallableRecogniser(self._function(), fitting.photos.classes, fitting.engine)
 
     def _function(self) -> Callable[[Tensor], Tensor]:
         module, _, name = self.ref.rpartition("/")

@@ -1,6 +1,6 @@
 """The paper's R_tar (section V-A): convolutions, residual blocks and two fully connected layers."""
 
-from mia_bench.plugin import Access, Enrolment, ModuleRecogniser, Recogniser, Target
+from mia_bench.plugin import Access, Fitting, ModuleRecogniser, Recogniser, Target
 
 
 class PaperTarget(Target):
@@ -8,6 +8,7 @@ class PaperTarget(Target):
 
     name = "paper"
     access = Access.WHITE_BOX
+    trains = True
 
-    def enrol(self, enrolment: Enrolment) -> Recogniser:
-        return ModuleRecogniser(enrolment.trained(), enrolment.engine)
+    def enrol(self, fitting: Fitting) -> Recogniser:
+        return ModuleRecogniser(fitting.trained(), fitting.engine)

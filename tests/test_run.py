@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import mia_bench
-from mia_bench.bench.api import execute, plan
 from mia_bench.bench.executor import InProcess
+from mia_bench.bench.planning import execute, plan
 from mia_bench.bench.registry import Registry
 from mia_bench.plugin.errors import RequestError
 from mia_bench.protocol import model as protocol

@@ -7,7 +7,7 @@ import torch
 
 import mia_bench
 from mia_bench.bench import flags
-from mia_bench.bench.api import plan
+from mia_bench.bench.planning import plan
 from mia_bench.bench.probes import probe
 from mia_bench.board.comparison import groups
 from mia_bench.board.standings import standings
@@ -206,14 +206,14 @@ def test_wrong_suites(tmp_path):
 def test_a_suite_needs_two_identities(small, registry):
     file, _ = small
     with pytest.raises(RequestError, match="at least 2"):
-        plan(registry, mia_bench.api.open_protocol("orl"), suite=str(file), identities=1)
+        plan(registry, mia_bench.planning.open_protocol("orl"), suite=str(file), identities=1)
 
 
 def test_an_attack_of_a_suite_that_does_not_suit_the_generator_is_skipped(registry, tmp_path):
     """One that is asked for by name is refused."""
     file = tmp_path / "wide.toml"
     file.write_text(SMALL.replace('"bb"', '"bb:M=8"'))
-    protocol = mia_bench.api.open_protocol("orl")
+    protocol = mia_bench.planning.open_protocol("orl")
     wb, bb, ortho = plan(registry, protocol, suite=str(file))
     assert (wb.mismatch(), ortho.mismatch()) == ("", "")
     assert "bb:M=8" in bb.mismatch()

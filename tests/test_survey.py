@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mia_bench.bench.api import open_protocol
+from mia_bench.bench.planning import open_protocol
 from mia_bench.paper.published import TABLE_II, TABLE_III
 from mia_bench.plugin.errors import RequestError
 from mia_bench.protocol import model as protocol

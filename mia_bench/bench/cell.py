@@ -1,9 +1,7 @@
-"""A cell: one attack against one defense, as data. Its id is the hash of all that decides its outcome."""
+"""A cell: one request with its components at hand."""
 
-import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from ..plugin.access import Access
 from ..plugin.attack import Attack
@@ -12,7 +10,8 @@ from ..plugin.defense import Pipeline
 from ..plugin.evaluator import Evaluator
 from ..plugin.target import Target
 from ..protocol.model import Protocol
-from ..records import record
+from ..records.environment import mia_bench_version
+from ..records.request import ComponentId, ProtocolId, Request
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,13 @@ class Settings:
     seed: int
     device: str
     evaluators: tuple[Evaluator, ...]
-    """The judges."""
+    """Who judges."""
     null_attack: Attack
     """For the null control."""
     suite: str = ""
     """The suite whose terms these are, if one."""
     development: int = 0
-    """The first so many identities of each fold are those on which a suite's best attack is chosen."""
+    """So many identities of each fold, drawn by seed, are those on which a suite's best attack is chosen."""
 
     @property
     def budget(self) -> int:
@@ -54,32 +53,36 @@ class Cell:
     defense: Pipeline
     attack: Attack
 
-    @property
-    def cell_id(self) -> str:
-        """Content hash of all that decides the outcome."""
+    @cached_property
+    def request(self) -> Request:
+        """What is asked, as data."""
         s = self.settings
-        components: list[Component] = [s.target, *self.defense.stages, self.attack, s.null_attack, *s.evaluators]
-        content = {
-            "schema": record.SCHEMA,
-            "protocol": s.protocol.sha256,
-            "specs": [s.target.spec, self.defense.spec, self.attack.spec],
-            "parameters": self.parameters,
-            "sources": [component.source_sha256 for component in components],
-            "judges": [(judge.spec, judge.missing()) for judge in s.evaluators],
-            "target": s.target.fingerprint(s.folds),
-            "run": [s.generator, s.folds, s.identities, s.trials, s.budgets, s.seed, s.suite, s.development],
-            "device": s.device.partition(":")[0],
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return Request(
+            mia_bench=mia_bench_version(),
+            protocol=ProtocolId(name=s.protocol.name, version=s.protocol.version, sha256=s.protocol.sha256),
+            experiment=s.protocol.experiment_sha256(s.generator),
+            target=_identified(s.target),
+            fingerprint=s.target.fingerprint(s.folds),
+            generator=s.generator,
+            folds=s.folds,
+            identities=s.identities,
+            trials=s.trials,
+            budgets=s.budgets,
+            seed=s.seed,
+            device=s.device.partition(":")[0],
+            defense=self.defense.spec,
+            stages=tuple(map(_identified, self.defense.stages)),
+            attack=_identified(self.attack),
+            access=self.attack.access,
+            transfer=self.attack.transfer,
+            suite=s.suite,
+            development=s.development,
+        )
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter in force, defaults included."""
-        return {
-            "target": self.settings.target.parameters,
-            "defense": [{"name": stage.name, **stage.parameters} for stage in self.defense.stages],
-            "attack": self.attack.parameters,
-        }
+    def cell_id(self) -> str:
+        """Content hash of what is asked."""
+        return self.request.cell_id
 
     def mismatch(self) -> str:
         """Why this pair makes no sense, or ''. Such a cell is recorded as skipped."""
@@ -91,6 +94,9 @@ class Cell:
         if self.attack.adversarial and not self.settings.protocol.generators[self.settings.generator].has_critic:
             name, generator = self.attack.name, self.settings.generator
             return f"attack {name} needs a generator with a critic; {generator} has none (--generator gan)"
+        if self.defense.training and not self.settings.target.trains:
+            name, target = self.defense.training.name, self.settings.target.name
+            return f"defense {name} trains the protocol's network; target {target} brings its own"
         try:
             self.attack.check(self.settings.protocol.generators[self.settings.generator].latent)
         except ValueError as error:
@@ -98,3 +104,7 @@ class Cell:
         if needs is not Access.WHITE_BOX and not self.defense.access.includes(needs):
             return f"attack {self.attack.name} needs {needs}; defense {self.defense.spec} leaves {self.defense.access}"
         return ""
+
+
+def _identified(component: Component) -> ComponentId:
+    return ComponentId(spec=component.spec, parameters=component.parameters, sources=component.source_sha256)

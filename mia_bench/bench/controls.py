@@ -1,103 +1,160 @@
-"""What a judge's figure is read against, measured and kept: floor, null, ceiling, and the judge on real photos.
+"""What an evaluator's figure is read against: images of which it is known what they show, judged like reconstructions.
 
 The null is what an attack gets without any photo of the person: it is run on an R_tar retrained with other people in
-its targets' places (``data.null``), and its reconstructions are judged for the targets all the same.
+its targets' places (``protocol.null``), and its reconstructions are judged for the targets all the same.
 """
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..files import write_atomic
+from ..networks.lesson import Role
 from ..networks.store import cache_dir
+from ..plugin.access import Access
 from ..plugin.attack import Attack, checked
-from ..plugin.defense import Pipeline
-from ..plugin.oracle import Oracle
-from ..plugin.seeds import rng
-from .laboratory import Laboratory, mean_of_people
-from .panel import hits_of, ranks_of
+from ..plugin.defense import TrainedDefense
+from ..plugin.evaluator import Evaluator
+from ..plugin.seeds import derive
+from .laboratory import Laboratory
+from .oracle import open_oracle
+from .sandbox import undisturbed
 
-FORMAT = 1
-"""Raise it when what is measured changes otherwise than by what ``_key`` covers."""
+FORMAT = 2
+"""Raise it when what is measured changes otherwise than by what the keys cover."""
 
 
-class Controls(BaseModel):
-    """One fold's controls by judge (and ``majority``), then by identity: shares of images whose person is put first."""
+@dataclass(frozen=True)
+class Terms:
+    """Whose controls: they depend on neither the attack nor what a defense does to answers."""
+
+    fold: str
+    generator: str
+    identities: tuple[str, ...]
+    trials: int
+    seed: int
+    null_attack: Attack
+    training: TrainedDefense | None
+    """The null's target is trained by the same defense."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images (B, 1, H, W), and whom (B) each is meant to show."""
+
+    images: Tensor
+    people: list[str]
+
+
+class Ranks(BaseModel):
+    """An evaluator's rank, 0 the best, for the person whom each image is meant to show."""
 
     model_config = ConfigDict(frozen=True)
 
-    floor: dict[str, dict[str, float]]
+    floor: list[int]
     """Of the seeds D(z0), before any attack."""
-    null: dict[str, dict[str, float]]
+    null: list[int]
     """Of reconstructions made without any photo of the person."""
-    ceiling: dict[str, dict[str, float]]
-    """Of D(E(photo)), of real photos that the judges have not seen."""
-    real: dict[str, float]
-    """Of such photos themselves, averaged within a person first."""
+    ceiling: list[int]
+    """Of D(E(photo)), of real photos that the evaluators have not seen."""
+    real: list[int]
+    """Of such photos themselves."""
 
 
-def measure(
-    lab: Laboratory, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int, attack: Attack
-) -> Controls:
-    """The controls of ``each`` trials of these identities, from the cache or measured now; ``attack`` is the null's."""
-    file = cache_dir() / "controls" / f"{_key(lab, fold, generator, identities, each, seed, attack)}.json"
-    try:
-        return Controls.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        pass  # not measured yet, or damaged: measured, and written anew
-    found = _measure(lab, fold, generator, identities, each, seed, attack)
-    write_atomic(file, found.model_dump_json(indent=1).encode())
-    return found
+@dataclass(frozen=True)
+class Controls:
+    """One fold's control images, made once and judged by whoever judges."""
+
+    floor: Shown
+    null: Shown
+    ceiling: Shown
+    real: Shown
+    key: str
+    """Hash of all that decides the images."""
+
+    def ranks(self, lab: Laboratory, evaluator: Evaluator, fold: str) -> Ranks:
+        """What an evaluator says of them, from the cache or measured now."""
+        content = [self.key, evaluator.spec, evaluator.parameters, evaluator.source_sha256, lab.protocol.sha256]
+        digest = hashlib.sha256(json.dumps([FORMAT, *content], sort_keys=True).encode()).hexdigest()
+        file = cache_dir() / "controls" / f"{digest}.json"
+        try:
+            found = Ranks.model_validate_json(file.read_bytes())
+            if all(len(getattr(found, name)) == len(getattr(self, name).people) for name in Ranks.model_fields):
+                return found
+        except (OSError, ValidationError):
+            pass  # not measured yet, or damaged: measured, and written anew
+        fitted = lab.fit(evaluator, fold)
+        ranks = {
+            name: fitted.rank_of(shown.images, shown.people).tolist()
+            for name in Ranks.model_fields
+            if isinstance(shown := getattr(self, name), Shown)
+        }
+        found = Ranks(**ranks)
+        write_atomic(file, found.model_dump_json().encode())
+        return found
 
 
-def _measure(
-    lab: Laboratory, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int, attack: Attack
-) -> Controls:
-    split, judges, prior = lab.split(fold), lab.judges(fold), lab.generator(fold, generator)
-    trials = lab.trials(fold, generator, identities, each, seed)
-    shown = [identity for identity in identities for _ in range(each)]
-    oracle = Oracle(
-        lab.null_target(fold),
-        Pipeline(()),
-        access=attack.access,
-        trials=len(trials),
-        budget=lab.protocol.run.budget,
-        rng=rng(seed, fold, "null"),
-    )
-    made = checked(attack.run(oracle, prior, trials), trials, lab.protocol.data.image, attack).images
+def controls(lab: Laboratory, terms: Terms) -> Controls:
+    """One fold's control images; the null's attack is run unless the cache has what it left."""
+    split, prior = lab.split(terms.fold), lab.generator(terms.fold, terms.generator)
+    trials = lab.trials(terms.fold, terms.generator, terms.identities, terms.trials, terms.seed)
+    shown = [identity for identity in terms.identities for _ in range(terms.trials)]
     unseen = split.q3_test
-    decoded = prior.decode(prior.encode(unseen.images))
-    real = hits_of(ranks_of(judges, unseen.images, unseen.names))
+    key = _key(lab, terms)
     return Controls(
-        floor=_shares(hits_of(ranks_of(judges, prior.decode(trials.z0), shown)), shown, identities),
-        null=_shares(hits_of(ranks_of(judges, made, shown)), shown, identities),
-        ceiling=_shares(hits_of(ranks_of(judges, decoded, unseen.names)), unseen.names, identities),
-        real={name: mean_of_people(hit, unseen) for name, hit in real.items()},
+        floor=Shown(prior.decode(trials.z0), shown),
+        null=Shown(_null(lab, terms, key), shown),
+        ceiling=Shown(prior.decode(prior.encode(unseen.images)), unseen.names),
+        real=Shown(unseen.images, unseen.names),
+        key=key,
     )
 
 
-def _shares(hits: Mapping[str, Tensor], shown: list[str], identities: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """By judge and identity, from whether (B,) each image counts and whom (B) it is meant to show."""
-    places = {identity: [i for i, person in enumerate(shown) if person == identity] for identity in identities}
-    return {
-        name: {identity: round(float(hit[own].float().mean()), 6) for identity, own in places.items()}
-        for name, hit in hits.items()
-    }
+def _null(lab: Laboratory, terms: Terms, key: str) -> Tensor:
+    file = cache_dir() / "controls" / f"{key}.safetensors"
+    shape = (len(terms.identities) * terms.trials, 1, *lab.protocol.data.image)
+    try:
+        images = load(file.read_bytes())["images"]
+        if tuple(images.shape) == shape and bool(((images >= 0) & (images <= 1)).all()):
+            return images.to(lab.engine.device)
+    except (OSError, SafetensorError, KeyError):
+        pass
+    target = lab.null_target(terms.fold, terms.training)
+    prior = lab.generator(terms.fold, terms.generator)
+    trials = lab.trials(terms.fold, terms.generator, terms.identities, terms.trials, terms.seed)
+    oracle, _ = open_oracle(
+        [target],
+        target.logits,
+        access=terms.null_attack.access,
+        leaves=Access.SCORES,
+        replicate=torch.zeros(len(trials), dtype=torch.int64),
+        budgets=(lab.protocol.run.budget,),
+        image=lab.protocol.data.image,
+    )
+    with undisturbed(derive(terms.seed, terms.fold, "global", "null")):
+        made = terms.null_attack.run(oracle, copy.deepcopy(prior), trials.copied())
+    images = checked(made, trials, lab.protocol.data.image, terms.null_attack).images
+    write_atomic(file, save({"images": images.cpu().contiguous()}))
+    return images
 
 
-def _key(
-    lab: Laboratory, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int, attack: Attack
-) -> str:
-    """Hash of all that decides the figures."""
-    plugins = [attack, *lab.evaluators_present]
+def _key(lab: Laboratory, terms: Terms) -> str:
+    """Hash of all that decides the images: who judges them is no part of it."""
+    attack = terms.null_attack
     content = {
         "format": FORMAT,
-        "protocol": lab.protocol.sha256,
+        "experiment": lab.protocol.experiment_sha256(terms.generator),
+        "budget": lab.protocol.run.budget,
+        "null": lab.lesson(Role("null", terms.training), terms.fold).sha256,
         "device": lab.engine.device.type,
-        "run": [fold, generator, identities, each, seed],
-        "plugins": [(plugin.spec, plugin.parameters, plugin.source_sha256) for plugin in plugins],
+        "run": [terms.fold, terms.generator, terms.identities, terms.trials, terms.seed],
+        "attack": (attack.spec, attack.parameters, attack.source_sha256),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

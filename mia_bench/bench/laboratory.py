@@ -1,30 +1,32 @@
-"""A protocol made real: its splits, trained networks, judges and trials, each built once and only when asked for."""
+"""A protocol made real: its splits, networks, evaluators and trials, each built once and only when asked for."""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..files import write_atomic
 from ..networks import generators, store, training
+from ..networks.lesson import Lesson, Role, recipe_of
 from ..plugin.attack import Trials
+from ..plugin.defense import TrainedDefense
 from ..plugin.engine import Engine
-from ..plugin.errors import RequestError
-from ..plugin.evaluator import Evaluator, Fitting, NetworkEvaluator
+from ..plugin.evaluator import HEADLINE, Evaluator, NetworkEvaluator
+from ..plugin.fitting import Fitting
 from ..plugin.generator import Generator
 from ..plugin.photos import Photos
 from ..plugin.seeds import Streams, derive, rng
-from ..plugin.target import Enrolment, ModuleRecogniser, Recogniser, Target
+from ..plugin.target import ModuleRecogniser, Recogniser, Target
 from ..protocol import null
 from ..protocol import split as splits
 from ..protocol.model import Protocol, RecogniserRecipe
-from ..records.record import HEADLINE
 from .registry import Registry
 
 T = TypeVar("T")
@@ -34,15 +36,15 @@ OnWork = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Judge:
-    """An evaluator fitted on a fold: an independent recogniser (such as the paper's R_eval) and its people."""
+class Fitted:
+    """A recogniser with its people: an evaluator fitted on a fold, or a target asked what an evaluator is asked."""
 
     recogniser: Recogniser
     people: tuple[str, ...]
 
     def rank_of(self, images: Tensor, people: list[str]) -> Tensor:
         """Rank (B,) int64, 0 the best, that each image (B, 1, H, W) gives to the person it is meant to show; behind
-        everybody where the judge does not accept that person."""
+        everybody where the recogniser does not accept that person."""
         scores = self.recogniser.scores(images)
         wanted = torch.tensor([self.people.index(person) for person in people], device=scores.device)
         own = scores.gather(1, wanted.unsqueeze(1))
@@ -57,7 +59,7 @@ class Laboratory:
     engine: Engine
     on_work: OnWork = lambda what, step, steps: None
     evaluators: tuple[Evaluator, ...] | None = None
-    """The judges; where None, the protocol's own from the installed plugins."""
+    """Who judges; where None, the protocol's own from the installed plugins."""
     _made: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
     def split(self, fold: str) -> splits.Split:
@@ -68,19 +70,20 @@ class Laboratory:
         """One of the protocol's generators, the attacker's D, trained on Q1."""
         recipe = self.protocol.generators[name]
         return self._once(
-            ("generator", fold, name), lambda: generators.ready(self._trained(name, fold), recipe, self.engine)
+            ("generator", fold, name),
+            lambda: generators.ready(self.trained(Role(name), fold), recipe, self.engine),
         )
 
-    def target(self, fold: str, target: Target) -> Recogniser:
-        """R_tar as a target plugin makes it."""
-        enrolment = Enrolment(
-            fold,
-            self.split(fold).q2,
-            self.engine,
-            network=lambda: self._network("target", fold),
-            trained=lambda: self._trained("target", fold),
+    def target(self, fold: str, target: Target, by: TrainedDefense | None = None) -> Recogniser:
+        """R_tar as a target plugin makes it, with nothing remembered; its network trained by a defense, if one does."""
+        return target.enrol(self.fitting(Role("target", by), fold))
+
+    def null_target(self, fold: str, by: TrainedDefense | None = None) -> ModuleRecogniser:
+        """R_tar retrained with other people in its targets' places (``protocol.null``), by a defense, if one does."""
+        role = Role("null", by)
+        return self._once(
+            ("null target", fold, role.key), lambda: ModuleRecogniser(self.trained(role, fold), self.engine)
         )
-        return self._once(("target", fold, target.spec), lambda: target.enrol(enrolment))
 
     def codes(self, fold: str, generator: str) -> Tensor:
         """Q1's photos as latents (n, m)."""
@@ -88,22 +91,22 @@ class Laboratory:
             ("codes", fold, generator), lambda: self.generator(fold, generator).encode(self.split(fold).q1.images)
         )
 
-    def evaluator(self, fold: str) -> Judge:
-        """The headline's judge, R_eval."""
-        return self.judges(fold)[HEADLINE]
+    def evaluator(self, fold: str) -> Fitted:
+        """The headline's evaluator, R_eval."""
+        return self.fitted(fold)[HEADLINE]
 
-    def judges(self, fold: str) -> dict[str, Judge]:
-        """Every judge by its spec, fitted on Q3 alone; without those that are missing something (``left_out``)."""
-        return {evaluator.spec: self._judge(evaluator, fold) for evaluator in self.evaluators_present}
+    def fitted(self, fold: str) -> dict[str, Fitted]:
+        """Every evaluator by its spec, fitted on Q3; without those that are missing something (``left_out``)."""
+        return {evaluator.spec: self.fit(evaluator, fold) for evaluator in self.evaluators_present}
 
     @property
     def evaluators_present(self) -> tuple[Evaluator, ...]:
-        """The judges that can judge here."""
+        """Those that can judge here."""
         return tuple(evaluator for evaluator in self._evaluators if not evaluator.missing())
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Why each judge that cannot judge here cannot, by its spec."""
+        """Why each evaluator that cannot judge here cannot, by its spec."""
         return {evaluator.spec: reason for evaluator in self._evaluators if (reason := evaluator.missing())}
 
     @property
@@ -113,27 +116,40 @@ class Laboratory:
         return self._once(("evaluators",), lambda: evaluators_of(self.protocol, Registry()))
 
     @property
-    def _networks(self) -> dict[str, NetworkEvaluator]:
-        """The judges that have a network of their own, by its role: their spec."""
-        return {found.spec: found for found in self.evaluators_present if isinstance(found, NetworkEvaluator)}
+    def roles(self) -> tuple[Role, ...]:
+        """All networks of a fold: the protocol's and the evaluators' own."""
+        own = (Role("evaluator", found) for found in self.evaluators_present if isinstance(found, NetworkEvaluator))
+        return (*map(Role, self.protocol.roles), *own)
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """All networks of a fold: the protocol's and the judges' own."""
-        return (*self.protocol.roles, *self._networks)
+    def fit(self, evaluator: Evaluator, fold: str) -> Fitted:
+        """One evaluator, fitted on Q3 alone."""
+        by = evaluator if isinstance(evaluator, NetworkEvaluator) else None
 
-    def _judge(self, evaluator: Evaluator, fold: str) -> Judge:
-        return self._once(("judge", fold, evaluator.spec), lambda: self._fit(evaluator, fold))
+        def make() -> Fitted:
+            fitting = replace(self.fitting(Role("evaluator", by), fold), seed=self._seed(evaluator.spec, fold))
+            return Fitted(evaluator.fit(fitting), fitting.photos.people)
 
-    def _fit(self, evaluator: Evaluator, fold: str) -> Judge:
-        role = evaluator.spec if isinstance(evaluator, NetworkEvaluator) else "evaluator"
-        photos, seed = self.split(fold).q3, self._seed(evaluator.spec, fold)
-        fitting = Fitting(fold, photos, self.engine, seed, trained=lambda: self._trained(role, fold))
-        return Judge(evaluator.fit(fitting), photos.people)
+        return self._once(("evaluator", fold, evaluator.spec, evaluator.source_sha256), make)
 
-    def null_target(self, fold: str) -> Recogniser:
-        """R_tar retrained with other people in its targets' places (``data.null``)."""
-        return self._once(("null target", fold), lambda: ModuleRecogniser(self._trained("null", fold), self.engine))
+    def fitting(self, role: Role, fold: str) -> Fitting:
+        """What whoever plays a role gets to learn from; photos in memory of its own."""
+        photos, base = self._photos(role, fold), Role(role.name)
+        recipe = self.protocol.recipe(role.name)
+
+        def progress(step: int, steps: int) -> None:
+            self.on_work(f"training {role.key} {fold}", step, steps)
+
+        return Fitting(
+            fold,
+            photos.copied(),
+            self.split(fold).q1.copied(),
+            self.engine,
+            self._seed(role.key if isinstance(role.by, Evaluator) else role.name, fold),
+            network=lambda: self._network(base, fold),
+            trained=lambda: self.trained(role, fold),
+            fit=lambda net, loss: training.fit(net, loss, photos, recipe, self.engine.device, progress),
+            progress=progress,
+        )
 
     def trials(self, fold: str, generator: str, identities: tuple[str, ...], each: int, seed: int) -> Trials:
         """``each`` trials of every identity. What a trial draws depends on (seed, fold, identity, trial) alone."""
@@ -155,13 +171,13 @@ class Laboratory:
 
     def figures(self, fold: str) -> dict[str, float]:
         """What the fold's own networks measure on real photos (``Protocol.figures``)."""
-        split = self.split(fold)
-        target, judges = ModuleRecogniser(self._trained("target", fold), self.engine), self.judges(fold)
+        split, fitted = self.split(fold), self.fitted(fold)
+        target = ModuleRecogniser(self.trained(Role("target"), fold), self.engine)
         found = {
-            "target_top1": accuracy(Judge(target, split.q2.people), split.q2_test),
-            "evaluator_top1": accuracy(judges[HEADLINE], split.q3_test),
-            "null_top1": accuracy(Judge(self.null_target(fold), split.q2.people), self._null(fold)[1]),
-            **{f"{name}_top1": accuracy(judges[name], split.q3_test) for name in self._networks},
+            "target_top1": accuracy(Fitted(target, split.q2.people), split.q2_test),
+            "evaluator_top1": accuracy(fitted[HEADLINE], split.q3_test),
+            "null_top1": accuracy(Fitted(self.null_target(fold), split.q2.people), self._null(fold)[1]),
+            **{f"{r.key}_top1": accuracy(fitted[r.key], split.q3_test) for r in self.roles if r.by is not None},
         }
         for name in self.protocol.generators:
             generator, photos = self.generator(fold, name), split.q1.images.to(self.engine.device)
@@ -175,22 +191,23 @@ class Laboratory:
         fresh = replace(self, _made={})
         for fold in self.protocol.split.folds:
             for role in self.roles:
-                fresh._made["network", role, fold] = self.train(role, fold)
+                fresh._made["network", role, fold] = fresh.lesson(role, fold).train()
         return fresh
 
     def export(self, folder: Path) -> str:
         """Write every network's weights into a folder; return the [pinned] tables that publish them."""
         lines = ["[pinned]", f'path = "{folder.name}"  # relative to the protocol file', "", "[pinned.tolerance]"]
-        figures = self.protocol.figures(tuple(self._networks))
+        figures = self.protocol.figures([role.key for role in self.roles if role.by is not None])
         lines += [f"{_key(name)} = {0.04 if name.endswith('top1') else 0.005}" for name in figures]
         for fold in self.protocol.split.folds:
+            lessons = [self.lesson(role, fold) for role in self.roles]
             lines += ["", f"[pinned.sha256.{fold}]"]
-            for role in self.roles:
-                content = store.dump(self._trained(role, fold))
-                write_atomic(folder / weights_name(fold, role), content)
-                lines.append(f'{_key(role)} = "{hashlib.sha256(content).hexdigest()}"')
+            for lesson in lessons:
+                content = store.dump(self.trained(lesson.role, fold))
+                write_atomic(folder / lesson.file, content)
+                lines.append(f'{_key(lesson.role.key)} = "{hashlib.sha256(content).hexdigest()}"')
             lines += ["", f"[pinned.recipe.{fold}]"]
-            lines += [f'{_key(role)} = "{self.recipe_sha256(role, fold)}"' for role in self.roles]
+            lines += [f'{_key(lesson.role.key)} = "{lesson.sha256}"' for lesson in lessons]
             lines += [
                 "",
                 f"[pinned.figures.{fold}]",
@@ -198,96 +215,72 @@ class Laboratory:
             ]
         return "\n".join(lines) + "\n"
 
-    def train(self, role: str, fold: str) -> nn.Module:
-        """A role's network trained now by its recipe, whatever is pinned or cached."""
+    def trained(self, role: Role, fold: str) -> nn.Module:
+        """A role's network: pinned, cached, or trained now."""
+        return self._once(
+            ("network", role, fold), lambda: self.lesson(role, fold).obtain(self.protocol.pinned, self.protocol.name)
+        )
 
-        def progress(step: int, steps: int) -> None:
-            self.on_work(f"training {role} {fold}", step, steps)
+    def lesson(self, role: Role, fold: str) -> Lesson:
+        """What a role's network learns, and how."""
+        fitting = self.fitting(role, fold)
+        recipe = self.protocol.recipe(role.name).model_dump(mode="json")
+        return Lesson(
+            role,
+            fold,
+            recipe_of(role.by, recipe) if role.by else recipe,
+            fitting.seed,
+            self.protocol.data.model_dump(mode="json", exclude={"path", "sha256", "reader"}),
+            self._photos(role, fold),
+            network=lambda: self._network(role, fold),
+            train=partial(self._train, role, fold, fitting),
+        )
 
-        photos, seed, device = self._photos(role, fold), self._seed(role, fold), self.engine.device
-        if role in self.protocol.generators:
-            return generators.train(photos, self.protocol.generators[role], seed, device, progress).cpu()
-        if role in self._networks:
-            with training.seeded(seed):
-                network = self._networks[role].network(photos)
-                self._networks[role].train(network, photos, device, progress)
-            return network.cpu()
-        return training.train_recogniser(photos, self._recogniser(role), seed, device, progress).cpu()
+    def _train(self, role: Role, fold: str, fitting: Fitting) -> nn.Module:
+        device = self.engine.device
+        if role.by is not None:
+            base = replace(fitting, trained=lambda: self.trained(Role(role.name), fold))
+            with training.seeded(fitting.seed):
+                network = role.by.network(base)
+                role.by.train(network, base)
+            return network.eval().cpu()
+        if role.name in self.protocol.generators:
+            recipe = self.protocol.generators[role.name]
+            return generators.train(fitting.photos, recipe, fitting.seed, device, fitting.progress).cpu()
+        own = self._recogniser(role.name)
+        return training.train_recogniser(fitting.photos, own, fitting.seed, device, fitting.progress).cpu()
 
-    def _trained(self, role: str, fold: str) -> nn.Module:
-        return self._once(("network", role, fold), lambda: self._obtain(role, fold))
-
-    def _obtain(self, role: str, fold: str) -> nn.Module:
-        """Pinned weights, else cached ones, else trained now and cached."""
-        pinned = self.protocol.pinned
-        net = self._network(role, fold)
-        if pinned is not None and role in pinned.sha256[fold]:
-            if pinned.recipe[fold][role] != self.recipe_sha256(role, fold):
-                raise RequestError(
-                    f"protocol {self.protocol.name}: [pinned] {fold}-{role} was trained with another recipe, seed or "
-                    "photos; remove [pinned], or pin anew with 'mia-bench train --export'"
-                )
-            file = Path(pinned.path) / weights_name(fold, role)
-            return store.read_pinned(net, file, pinned.sha256[fold][role])
-        return store.cached(net, self.recipe_sha256(role, fold), lambda: self.train(role, fold))
-
-    def _network(self, role: str, fold: str) -> nn.Module:
+    def _network(self, role: Role, fold: str) -> nn.Module:
         image = self.protocol.data.image
-        if role in self.protocol.generators:
-            return generators.untrained(self.protocol.generators[role], image)
-        photos = self._photos(role, fold)
-        if role in self._networks:
-            return self._networks[role].network(photos)
-        return training.recogniser(image, photos.classes, self._recogniser(role))
+        if role.by is not None:
+            return role.by.network(self.fitting(role, fold))
+        if role.name in self.protocol.generators:
+            return generators.untrained(self.protocol.generators[role.name], image)
+        return training.recogniser(image, self._photos(role, fold).classes, self._recogniser(role.name))
 
-    def _recogniser(self, role: str) -> RecogniserRecipe:
-        return self.protocol.evaluator if role == "evaluator" else self.protocol.target
+    def _recogniser(self, name: str) -> RecogniserRecipe:
+        return self.protocol.evaluator if name == "evaluator" else self.protocol.target
 
-    def _photos(self, role: str, fold: str) -> Photos:
+    def _photos(self, role: Role, fold: str) -> Photos:
         split = self.split(fold)
-        if role == "null":
+        if role.name == "null":
             return self._null(fold)[0]
-        if role == "target":
+        if role.name == "target":
             return split.q2
-        return split.q1 if role in self.protocol.generators else split.q3
+        return split.q1 if role.name in self.protocol.generators else split.q3
 
     def _null(self, fold: str) -> tuple[Photos, Photos]:
         return self._once(("null photos", fold), lambda: null.photos(self.split(fold)))
 
-    def _seed(self, role: str, fold: str) -> int:
-        part = "generator" if role in self.protocol.generators else role  # whatever it is called
+    def _seed(self, part: str, fold: str) -> int:
+        if part in self.protocol.generators:
+            part = "generator"  # whatever it is called
         return derive(self.protocol.split.seed, "model", part, fold)
-
-    def recipe_sha256(self, role: str, fold: str) -> str:
-        """SHA-256 of all that decides a training: recipe, seed, and photos as the network sees them.
-
-        What ``models/`` fixes in code is covered by ``format``: raise it when that changes.
-        """
-        photos = self._photos(role, fold)
-        content = {
-            "format": 2,
-            "recipe": self._recipe(role),
-            "seed": self._seed(role, fold),
-            "data": self.protocol.data.model_dump(mode="json", exclude={"path", "sha256", "reader"}),
-            "photos": photos.hashes,
-            "labels": photos.labels.tolist(),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def _recipe(self, role: str) -> dict[str, Any]:
-        if role in self._networks:
-            return {"version": self._networks[role].version, **self._networks[role].parameters}
-        return self.protocol.recipe(role).model_dump(mode="json")
 
     def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]  # type: ignore[return-value]
-
-
-def weights_name(fold: str, role: str) -> str:
-    """The file of one pinned network."""
-    return re.sub(r"[^\w.-]", "-", f"{fold}-{role}.safetensors")
 
 
 def _key(name: str) -> str:
@@ -296,13 +289,13 @@ def _key(name: str) -> str:
 
 
 def evaluators_of(protocol: Protocol, registry: Registry) -> tuple[Evaluator, ...]:
-    """The judges that a protocol names."""
+    """Those that a protocol names."""
     return tuple(registry.evaluator(spec) for spec in protocol.run.evaluators)
 
 
-def accuracy(judge: Judge, photos: Photos) -> float:
+def accuracy(fitted: Fitted, photos: Photos) -> float:
     """Share of real photos whose person is put first, averaged within a person first."""
-    return round(mean_of_people(judge.rank_of(photos.images, photos.names) == 0, photos), 4)
+    return round(mean_of_people(fitted.rank_of(photos.images, photos.names) == 0, photos), 4)
 
 
 def mean_of_people(hit: Tensor, photos: Photos) -> float:

@@ -1,26 +1,29 @@
 """The plugin door: built-in and third-party components by name, through the same entry points or a file."""
 
 import difflib
-import importlib.util
 import inspect
 import re
-import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ..plugin import sources
 from ..plugin.attack import Attack
 from ..plugin.component import Component
-from ..plugin.defense import Defense, Pipeline
-from ..plugin.errors import RequestError, first_problem
+from ..plugin.defense import Defense, Pipeline, TrainedDefense
+from ..plugin.errors import RequestError, first_problem, told
 from ..plugin.evaluator import Evaluator
 from ..plugin.target import Target
 
 KINDS: dict[str, type[Component]] = {"attack": Attack, "defense": Defense, "target": Target, "evaluator": Evaluator}
 """What can be plugged in, and the base class of each. The entry-point group is ``mia_bench.<kind>s``."""
+
+ComponentT = TypeVar("ComponentT", bound=Component)
+
+_EXAMPLES = {"attack": "bb", "defense": "topk5", "target": "paper", "evaluator": "reval"}
 
 _NUMBER = re.compile(r"[-+]?(\d|\.\d|nan|inf)", re.IGNORECASE)
 
@@ -57,7 +60,7 @@ class Registry:
                 try:
                     found = _checked(kind, point.name, point.load())
                 except Exception as error:  # a plugin's import may fail in any way: it is listed with its error
-                    self._add(Entry(kind, point.name, origin, None, f"{type(error).__name__}: {error}"))
+                    self._add(Entry(kind, point.name, origin, None, told(error)))
                 else:
                     self._add(Entry(kind, point.name, origin, found))
         for file in files:
@@ -76,32 +79,39 @@ class Registry:
         """Everything registered of a kind, by name."""
         return [entry for (of, _), entry in sorted(self._entries.items()) if of == kind]
 
-    def attack(self, spec: str) -> Attack:
-        """The attack a spec such as ``bb:M=64`` names; RequestError with a mend if it is not one."""
-        component = self._parse("attack", spec)
-        assert isinstance(component, Attack)
-        return component
+    def attack(self, asked: str | Attack) -> Attack:
+        """The attack that a spec such as ``bb:M=64`` names, or the one given; RequestError with a mend if neither."""
+        return self._component("attack", asked, Attack)  # type: ignore[type-abstract]
 
-    def target(self, spec: str) -> Target:
-        """The target a spec such as ``paper`` names; RequestError with a mend if it is not one."""
-        component = self._parse("target", spec)
-        assert isinstance(component, Target)
-        return component
+    def target(self, asked: str | Target) -> Target:
+        """The target that a spec such as ``paper`` names, or the one given."""
+        return self._component("target", asked, Target)  # type: ignore[type-abstract]
 
-    def evaluator(self, spec: str) -> Evaluator:
-        """The judge a spec such as ``reval`` names; RequestError with a mend if it is not one."""
-        component = self._parse("evaluator", spec)
-        assert isinstance(component, Evaluator)
-        return component
+    def evaluator(self, asked: str | Evaluator) -> Evaluator:
+        """The evaluator that a spec such as ``reval`` names, or the one given."""
+        return self._component("evaluator", asked, Evaluator)  # type: ignore[type-abstract]
 
-    def defense(self, spec: str) -> Pipeline:
-        """The defenses a spec such as ``topk5+round2`` names, left to right; RequestError with a mend if it is not one.
+    def defense(self, asked: str | Defense | Pipeline) -> Pipeline:
+        """The defenses that a spec such as ``topk5+round2`` names, left to right, or those given; RequestError with a
+        mend if neither. ``none`` beside others is dropped."""
+        if isinstance(asked, Pipeline):
+            return asked
+        parts: list[str] | list[Defense] = _stages(asked) if isinstance(asked, str) else [asked]
+        stages = [self._component("defense", part, Defense) for part in parts]
+        return Pipeline([stage for stage in stages if stage.name != "none"] or stages[:1])
 
-        ``none`` beside others is dropped.
-        """
-        parsed = [self._parse("defense", part) for part in spec.split("+")]
-        stages = [stage for stage in parsed if isinstance(stage, Defense)]
-        return Pipeline(tuple(stage for stage in stages if stage.name != "none") or tuple(stages[:1]))
+    def _component(self, kind: str, asked: object, base: type[ComponentT]) -> ComponentT:
+        if isinstance(asked, base):
+            if not asked.name:
+                raise RequestError(f'{kind} {type(asked).__name__} has no name; add a line: name = "my{kind}"')
+            return asked
+        if isinstance(asked, type) and issubclass(asked, base):
+            raise RequestError(f"{kind} {asked.__name__} is a class; give an instance: {asked.__name__}()")
+        if not isinstance(asked, str):
+            raise RequestError(f"{kind} {asked!r} is neither a spec such as {_EXAMPLES[kind]!r} nor a {base.__name__}")
+        found = self._parse(kind, asked)
+        assert isinstance(found, base)
+        return found
 
     def _parse(self, kind: str, spec: str) -> Component:
         entry, given = self._find(kind, spec.strip())
@@ -155,28 +165,30 @@ def _checked(kind: str, name: str, found: object) -> type[Component]:
         raise TypeError(f"it does not define {', '.join(sorted(found.__abstractmethods__))}")
     if found.name != name:
         raise TypeError(f"it is registered as {name!r} but its class says name = {found.name!r}")
+    if problem := _checked_name(kind, found):
+        raise TypeError(f"its class {problem}")
     return found
+
+
+def _stages(spec: str) -> list[str]:
+    """``topk5+round2`` as its stages; a ``+`` inside a value such as 1e+16 separates none: a stage begins with a
+    letter."""
+    return re.split(r"\+(?=\s*[A-Za-z_])", spec)
 
 
 def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
     """The components that a Python file defines."""
     if not file.is_file():
         raise RequestError(f"plugin {file}: no such file")
-    module_name = f"mia_bench_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"plugin {file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        module = sources.run(file)
     except Exception as error:  # the file is the user's own: whatever it raises is the answer
-        raise RequestError(f"plugin {file}: {type(error).__name__}: {error}") from error
+        raise RequestError(f"plugin {file}: {told(error)}") from error
     found = [
         (kind, value)
         for value in vars(module).values()
         for kind, base in KINDS.items()
-        if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module_name
+        if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
         if value.name or not inspect.isabstract(value)  # a nameless abstract class is a base for others
     ]
     if not found:
@@ -187,4 +199,21 @@ def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
             raise RequestError(f"plugin {file}: {component.__name__} does not define {missing}")
         if not component.name:
             raise RequestError(f'plugin {file}: {component.__name__} has no name; add a line: name = "my{kind}"')
+        if problem := _checked_name(kind, component):
+            raise RequestError(f"plugin {file}: {component.__name__} {problem}")
     return found
+
+
+def _checked_name(kind: str, component: type[Component]) -> str:
+    """What is wrong with a plugin's name, or with a defense that does nothing; ''."""
+    if not (isinstance(component.name, str) and re.fullmatch(r"[A-Za-z][\w.-]*", component.name)):
+        return f"has name = {component.name!r}: give a letter, then letters, digits, '.', '_' or '-'"
+    if kind == "defense" and issubclass(component, Defense) and not _does_something(component):
+        return "does not define release, wrap or train"
+    return ""
+
+
+def _does_something(defense: type[Defense]) -> bool:
+    return issubclass(defense, TrainedDefense) or any(
+        getattr(defense, name) is not getattr(Defense, name) for name in ("release", "wrap")
+    )

@@ -1,15 +1,19 @@
-"""Runs cells: resumes what is done, executes the rest, writes each record whole."""
+"""Runs cells: resumes what is done, judges what was only attempted, executes the rest, writes each record whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from ..files import write_atomic
-from ..records import record
+from ..plugin.errors import RequestError
+from ..records import attempt as attempts
+from ..records import record as records
 from ..records.record import Record
 from .cell import Cell
-from .executor import Executor, InProcess
+from .executor import Executor, InProcess, Job
+from .judging import judgement_id
 from .watcher import Watcher
-from .worker import Worker
+from .worker import Outcome, Worker
 
 
 def run(
@@ -20,33 +24,72 @@ def run(
     executor: Executor | None = None,
     watcher: Watcher | None = None,
 ) -> Iterator[Record]:
-    """The record of each cell in order; those already in ``out`` are not run again unless ``fresh``."""
+    """The record of each cell, as they are done: those already in ``out`` first, unless ``fresh``."""
     watcher = watcher or Watcher()
     worker = Worker(watcher if executor is None else Watcher())  # progress cannot be watched from elsewhere
     executor = executor or InProcess()
-    existing = [None if fresh else finished_record(cell, out) for cell in cells]
-    jobs = [
-        executor.submit(worker.execute, cell) if done is None else None
-        for cell, done in zip(cells, existing, strict=True)
-    ]
-    for cell, done, job in zip(cells, existing, jobs, strict=True):
+    jobs: dict[Job[Outcome], Cell] = {}
+    for cell in cells:
+        done = None if fresh else finished_record(cell, out)
         if done is not None:
             watcher.cell_done(cell, done, True)
             yield done
-        if job is None:
-            continue
+        else:
+            call, arguments = _work(worker, cell, out, fresh)
+            jobs[executor.submit(call, *arguments)] = cell
+    for job in as_completed(jobs):
         outcome = job.result()
-        if outcome.tensors:
-            write_atomic(out / f"{cell.cell_id}.safetensors", outcome.tensors)
-        record.write(outcome.result, out)  # last: the record says that the cell is done
-        watcher.cell_done(cell, outcome.result, False)
-        yield outcome.result
+        _write(outcome, out)
+        watcher.cell_done(jobs[job], outcome.record, False)
+        yield outcome.record
+
+
+def judge(cells: Sequence[Cell], out: Path, watcher: Watcher) -> Iterator[Record]:
+    """The records of finished cells, judged again from their attempts; RequestError if one has no attempt there."""
+    worker = Worker(watcher)
+    for cell in cells:
+        outcome = worker.judge(cell, attempts.read(cell.request.attempt_id, out))
+        if outcome.record.status == "ok":  # what could be judged before is kept where it no longer can
+            _write(outcome, out)
+        watcher.cell_done(cell, outcome.record, False)
+        yield outcome.record
+
+
+def _work(worker: Worker, cell: Cell, out: Path, fresh: bool) -> tuple[Callable[..., Outcome], tuple[object, ...]]:
+    """What is left to do for a cell that has no current record: all of it, or only to judge what it left."""
+    if not fresh and attempts.file_of(cell.request.attempt_id, out).exists():
+        try:
+            return worker.judge, (cell, attempts.read(cell.request.attempt_id, out))
+        except RequestError:
+            pass  # damaged: attempted again, and replaced
+    return worker.execute, (cell,)
+
+
+def _write(outcome: Outcome, out: Path) -> None:
+    if outcome.attempt:
+        write_atomic(attempts.file_of(outcome.record.request.attempt_id, out), outcome.attempt)
+    records.write(outcome.record, out)  # last: the record says that the cell is done
+
+
+def as_completed(jobs: Sequence[Job[Outcome]] | dict[Job[Outcome], Cell]) -> Iterator[Job[Outcome]]:
+    """Jobs as they are done, where the executor's can be waited for; else in order."""
+    futures = [job for job in jobs if isinstance(job, Future)]
+    yield from (job for job in jobs if not isinstance(job, Future))
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        yield from (future for future in futures if future in done)
 
 
 def finished_record(cell: Cell, out: Path) -> Record | None:
-    """The cell's record if it is there and did not fail: what failed is tried again."""
+    """The cell's record if it is there, is what its name says, judged as asked, and did not fail: what failed is tried
+    again."""
     file = out / f"{cell.cell_id}.json"
     if not file.exists():
         return None
-    existing = record.read(file)
-    return None if existing.status == "error" else existing
+    existing = records.read(file)
+    if existing.status == "error" or existing.request != cell.request:
+        return None
+    if existing.results is not None and existing.results.judgement != judgement_id(cell.settings):
+        return None
+    return existing

@@ -4,7 +4,6 @@ verification, refusals, and what the defense costs to run.
 A refused image is a miss for top-1 and top-5, counted in ``refused``, and left out of log-loss, calibration and AUC.
 """
 
-import copy
 import time
 from collections.abc import Callable
 from statistics import median
@@ -17,11 +16,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..plugin.defense import Pipeline
 from ..plugin.photos import Photos
 from ..plugin.scores import ranking, refused
+from ..plugin.service import Query, Service
 from ..plugin.target import Recogniser
-from ..records.record import Cost, Utility
+from ..records.figures import Cost, Utility
 from .laboratory import mean_of_people
 
 LEAST = 1e-6
@@ -33,10 +32,14 @@ TIMED = 64
 REPEATS = 3
 
 
-def measure(target: Recogniser, defense: Pipeline, photos: Photos, rng: torch.Generator) -> Utility:
-    """Of the released scores of one fold's photos; each person counts once, whoever has more photos."""
-    scores = target.scores(photos.images)
-    released = defense.release(scores, rng)
+def measure(service: Service, timed: Service, target: Recogniser, photos: Photos, first_caller: int) -> Utility:
+    """Of the released scores of one fold's photos; each person counts once, whoever has more photos.
+
+    Each enrolled person sends their photos from an account of their own, numbered from ``first_caller``. ``timed`` is
+    the same service for what the defense costs over ``target``, which is asked without it.
+    """
+    with torch.no_grad():
+        released = service(Query(photos.images.clone(), first_caller + photos.labels))
     order = ranking(released)[:, :5]
     visible = ~released.gather(1, order).isnan()
     hit = (order == photos.labels.to(order.device).unsqueeze(1)) & visible
@@ -46,7 +49,7 @@ def measure(target: Recogniser, defense: Pipeline, photos: Photos, rng: torch.Ge
         top5=mean_of_people(hit.any(1), photos),
         refused=mean_of_people(~answered, photos),
         **(_of_scores(released.cpu()[answered], photos.take(answered.nonzero().squeeze(1))) if answered.any() else {}),
-        cost=_cost(target, copy.deepcopy(defense), photos.images[:TIMED], rng),
+        cost=_cost(target, timed, Query(photos.images[:TIMED].clone(), first_caller + photos.labels[:TIMED])),
     )
 
 
@@ -102,15 +105,14 @@ def mean(folds: list[Utility]) -> Utility:
     return Utility.model_validate(average([fold.model_dump() for fold in folds]))
 
 
-def _cost(target: Recogniser, defense: Pipeline, images: Tensor, rng: torch.Generator) -> Cost:
+def _cost(target: Recogniser, service: Service, query: Query) -> Cost:
     """What the defense adds to the target's own answer: medians of repeats, and bytes of tensors made."""
-    scores = target.scores(images)
-    asking, added = _seconds(lambda: target.scores(images)), _seconds(lambda: defense.release(scores, rng))
-    made, made_after = _bytes(lambda: target.scores(images)), _bytes(lambda: defense.release(scores, rng))
+    asking, defended = _seconds(lambda: target.scores(query.images)), _seconds(lambda: service(query))
+    made, made_after = _bytes(lambda: target.scores(query.images)), _bytes(lambda: service(query))
     return Cost(
-        latency_ratio=round((asking + added) / asking, 4),
-        added_latency_s=round(added / len(images), 9),
-        memory_ratio=round((made + made_after) / made, 4) if made else None,
+        latency_ratio=round(defended / asking, 4),
+        added_latency_s=round((defended - asking) / len(query), 9),
+        memory_ratio=round(made_after / made, 4) if made else None,
     )
 
 

@@ -12,7 +12,8 @@ from tabulate import tabulate
 from ..files import write_atomic
 from ..plugin.access import Access
 from ..plugin.errors import RequestError
-from ..records.record import HEADLINE, Record
+from ..plugin.evaluator import HEADLINE
+from ..records.record import Record
 from .comparison import Group, Table, groups, interval, percent, points
 from .standings import standings
 from .suite_board import SuiteBoard

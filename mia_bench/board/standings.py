@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import ceil, log2
 from statistics import mean, median
 
-from ..records.record import Cost, Record, Utility
+from ..records.figures import Cost, Utility
+from ..records.record import Record
 from ..records.stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
 from .comparison import FEWEST, Group
 from .verdict import Verdict, verdicts

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from statistics import mean
 
 from ..plugin.access import Access
-from ..records.record import HEADLINE, MAJORITY, MajorityAccuracy, Record, Utility
+from ..plugin.evaluator import HEADLINE
+from ..records.figures import MAJORITY, MajorityAccuracy, Utility
+from ..records.record import Record
 from .comparison import FEWEST, Table, interval, percent, points, short
 from .standings import Standing, Standings
 

@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..plugin.access import Access
-from ..records.record import HEADLINE, Record
+from ..plugin.evaluator import HEADLINE
+from ..records.record import Record
 from .comparison import Group, groups, interval, percent, points
 from .leaderboard import Board
 from .standings import standings

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from ..bench import flags
 from ..plugin.access import Access
-from ..records.record import Flag, Record
+from ..records import flags
+from ..records.figures import Flag
+from ..records.record import Record
 from ..records.stats import mean_interval
 
 
@@ -83,7 +84,7 @@ def verdicts(records: Sequence[Record]) -> list[Verdict]:
     for defense, own in by_defense.items():
         worst = _worst(own)
         together = [flag for flag in _together(own) if flag.name not in masked]
-        if stuck := _no_gain(worst, _worst(undefended), own[0].budgets):
+        if stuck := _no_gain(worst, _worst(undefended), own[0].budgets, _null(own)):
             together.append(stuck)
         flags = (*_alone(own), *together)
         found.append(Verdict(defense, tuple(own), worst, flags, tuple(_lacking(own, attacks))))
@@ -198,10 +199,19 @@ def _together(records: Sequence[Record]) -> list[Flag]:
     return [flag for flag in pairs if flag]
 
 
-def _no_gain(worst: tuple[Worst, ...], undefended: tuple[Worst, ...], budgets: Sequence[int]) -> Flag | None:
+def _no_gain(
+    worst: tuple[Worst, ...], undefended: tuple[Worst, ...], budgets: Sequence[int], null: float | None
+) -> Flag | None:
     if not worst or not undefended:
         return None
-    return flags.no_gain([w.accuracy for w in worst], [w.accuracy for w in undefended], budgets)
+    return flags.no_gain([w.accuracy for w in worst], [w.accuracy for w in undefended], budgets, null)
+
+
+def _null(records: Sequence[Record]) -> float | None:
+    """R_eval's share where the target never saw the person, over the held-out identities."""
+    rows = next((record.per_identity for record in records if record.status == "ok"), [])
+    found = [row.null for row in rows if row.held_out and row.null is not None]
+    return mean(found) if found else None
 
 
 def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record | None:

@@ -20,4 +20,4 @@ def stdout() -> Console:
 
 def print_json(records: Sequence[Record]) -> None:
     """The records as one JSON list."""
-    click.echo(json.dumps([record.model_dump(mode="json", by_alias=True) for record in records], indent=1))
+    click.echo(json.dumps([record.flat() for record in records], indent=1))

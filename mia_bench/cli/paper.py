@@ -170,20 +170,20 @@ def _study(
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from ..bench import api
+    from ..bench import planning
     from ..paper.study import IDENTITIES, Study
 
-    loaded = api.open_protocol(protocol, data)
+    loaded = planning.open_protocol(protocol, data)
     people = min(IDENTITIES, loaded.split.targets) if identities is None else identities
     return Study(loaded, people, trials, generator, seed, device)
 
 
 def _run(cells: "list[Cell]", folder: Path, resume: bool) -> "list[Record]":
-    from ..bench import api
+    from ..bench import planning
     from .progress import Bars
 
     with Bars(len(cells)) as bars:
-        return list(api.execute(cells, folder, fresh=not resume, watcher=bars))
+        return list(planning.execute(cells, folder, fresh=not resume, watcher=bars))
 
 
 def _status(records: "list[Record]") -> int:

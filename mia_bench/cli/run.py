@@ -78,14 +78,14 @@ def run(
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from ..bench import api
+    from ..bench import planning
     from ..bench.registry import Registry
     from ..report import report
     from .output import print_json, stdout
     from .progress import Bars
 
-    loaded = api.open_protocol(protocol, data)
-    cells = api.plan(
+    loaded = planning.open_protocol(protocol, data)
+    cells = planning.plan(
         Registry(plugins),
         loaded,
         defenses=defenses,
@@ -100,9 +100,9 @@ def run(
         seed=seed,
         device=device,
     )
-    folder = out or api.default_out(loaded)
+    folder = out or planning.default_out(loaded)
     with Bars(len(cells)) as bars:
-        records = list(api.execute(cells, folder, fresh=not resume, watcher=bars))
+        records = list(planning.execute(cells, folder, fresh=not resume, watcher=bars))
     if as_json:
         print_json(records)
     else:

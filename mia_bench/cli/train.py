@@ -28,18 +28,18 @@ def train(protocol: str, data: Path | None, device: str, check: bool, export: Pa
 
     protocols.load(protocol, data)  # before torch, which is slow to import: a wrong protocol is told at once
 
-    from ..bench import api
+    from ..bench import planning
     from ..bench.laboratory import Laboratory
     from ..plugin.engine import Engine
     from ..plugin.errors import RequestError
     from .output import stdout
     from .progress import Bars
 
-    loaded = api.open_protocol(protocol, data)
+    loaded = planning.open_protocol(protocol, data)
     if check and loaded.pinned is None:
         raise RequestError(f"protocol {loaded.name} has no pinned figures to check; run it without --check")
     with Bars(0) as bars:
-        lab = Laboratory(loaded, Engine.on(api.device_of(device)), bars.working)
+        lab = Laboratory(loaded, Engine.on(planning.device_of(device)), bars.working)
         if check:
             lab = lab.retrained()
         if export is not None:

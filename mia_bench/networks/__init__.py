@@ -1,1 +1,4 @@
-"""The protocol's own networks: their form, their training, where their weights are kept."""
+"""The networks of the protocols, how they are trained, and where their weights are kept.
+
+May import ``protocol`` (for recipes), ``plugin`` and ``files``.
+"""

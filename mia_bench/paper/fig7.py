@@ -14,12 +14,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..bench.laboratory import Laboratory, OnWork
+from ..bench.oracle import open_oracle
 from ..files import write_atomic
-from ..plugin import Engine, Generator, Oracle, Pipeline, Trials, alpha, criterion, gradient, scores_of
+from ..plugin import Engine, Generator, ModuleRecogniser, Oracle, Trials, alpha, criterion, gradient, scores_of
 from ..plugin.access import Access
 from ..plugin.errors import RequestError
-from ..plugin.seeds import rng
-from ..plugin.target import Recogniser
 from ..report.canvas import load_matplotlib, save
 from .study import WHITE_BOX, Study
 
@@ -70,11 +69,12 @@ def measure(study: Study, on_work: OnWork) -> list[Point]:
     lab = Laboratory(study.protocol, Engine.on(settings.device), on_work)
     people = lab.split(fold).targets[: settings.identities]
     target = lab.target(fold, settings.target)
+    assert isinstance(target, ModuleRecogniser), "the paper's own target has weights"
     found: list[Point] = []
     for name in study.protocol.generators:
         trials = lab.trials(fold, name, people, settings.trials, settings.seed)
         watched = partial(on_work, f"fig7 {name}")
-        of_generator = _descend(target, name, lab.generator(fold, name), trials, people, settings.seed, watched)
+        of_generator = _descend(target, name, lab.generator(fold, name), trials, people, watched)
         if not of_generator:
             raise RequestError(f"every trial with generator {name} starts above the stop of {STOP}: nothing to measure")
         found += of_generator
@@ -82,12 +82,11 @@ def measure(study: Study, on_work: OnWork) -> list[Point]:
 
 
 def _descend(
-    target: Recogniser,
+    target: ModuleRecogniser,
     name: str,
     generator: Generator,
     trials: Trials,
     people: Sequence[str],
-    seed: int,
     on_step: Callable[[int, int], None],
 ) -> list[Point]:
     """The points of all trials along the true gradient's descent; one that has reached the stop gives no more.
@@ -96,13 +95,14 @@ def _descend(
     """
     each = len(trials) // len(people)
     budget = (STEPS[-1] + 1) + len(STEPS) * (M * len(SIGMA2) + 1)
-    oracle = Oracle(
-        target,
-        Pipeline(()),
+    oracle, _ = open_oracle(
+        [target],
+        target.logits,
         access=Access.WHITE_BOX,
-        trials=len(trials),
-        budget=budget,
-        rng=rng(seed, "fig7"),
+        leaves=Access.SCORES,
+        replicate=torch.zeros(len(trials), dtype=torch.int64),
+        budgets=(budget,),
+        image=(trials.public.images.shape[-2], trials.public.images.shape[-1]),
     )
     z, active = trials.z0.clone(), torch.arange(len(trials))
     found: list[Point] = []

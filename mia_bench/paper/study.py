@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bench import api
+from ..bench import planning
 from ..bench.cell import Cell
 from ..bench.registry import Registry
 from ..protocol.model import Protocol
@@ -27,7 +27,7 @@ class Study:
 
     def cells(self, *attacks: str, budget: int | None = None, trials: int | None = None) -> list[Cell]:
         """One cell an attack, on the first identities of the protocol's first fold; ``budget`` is queries per trial."""
-        return api.plan(
+        return planning.plan(
             Registry(),
             self.protocol,
             attacks=attacks,

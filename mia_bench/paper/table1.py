@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..board.comparison import percent
-from ..records.record import HEADLINE, Record
+from ..plugin.evaluator import HEADLINE
+from ..records.record import Record
 from ..records.stats import few_interval
 from .published import TABLE_I
 from .study import BLACK_BOX, WHITE_BOX

@@ -1,20 +1,22 @@
-"""The types that plugins are written against: all they need of mia_bench (``mia_bench`` itself gives the commonest)."""
+"""All that the author of an attack, defense, target or evaluator needs of mia-bench (``mia_bench`` itself gives the
+commonest). Imports nothing above it: plugins import from here alone."""
 
-from ..bench.offers import Offers
 from .access import Access
 from .attack import Attack, Reconstructions, Trials, scores_of
 from .component import Component
-from .defense import Defense, Pipeline
+from .defense import Defense, Pipeline, TrainedDefense
 from .engine import Engine
 from .errors import AccessError, BudgetExceededError, ComponentError, RequestError
 from .estimator import alpha, criterion, gradient
-from .evaluator import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Progress
+from .evaluator import Evaluator, HasFeatures, NetworkEvaluator
+from .fitting import Enrolment, Fitting, Trainable
 from .generator import AdversarialGenerator, Generator
-from .oracle import Ledger, Oracle
+from .oracle import Oracle
 from .photos import Photos
 from .scores import REFUSED, bounded, ranking, refused, top_label
 from .seeds import Streams
-from .target import CallableRecogniser, Enrolment, ModuleRecogniser, Recogniser, Target
+from .service import Query, Service
+from .target import CallableRecogniser, ModuleRecogniser, Recogniser, Target
 
 __all__ = [
     "REFUSED",
@@ -33,19 +35,20 @@ __all__ = [
     "Fitting",
     "Generator",
     "HasFeatures",
-    "Ledger",
     "ModuleRecogniser",
     "NetworkEvaluator",
-    "Offers",
     "Oracle",
     "Photos",
     "Pipeline",
-    "Progress",
+    "Query",
     "Recogniser",
     "Reconstructions",
     "RequestError",
+    "Service",
     "Streams",
     "Target",
+    "Trainable",
+    "TrainedDefense",
     "Trials",
     "alpha",
     "bounded",

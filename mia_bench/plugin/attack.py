@@ -42,6 +42,12 @@ class Trials:
         """
         return [torch.nonzero(self.replicate == number).squeeze(1) for number in torch.unique(self.replicate)]
 
+    def copied(self) -> "Trials":
+        """The same trials in memory of their own, with streams at their beginning: an attack may do with them what it
+        likes."""
+        labels, z0, replicate = self.labels.clone(), self.z0.clone(), self.replicate.clone()
+        return Trials(labels, z0, self.public.copied(), replicate, self.streams.fresh())
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -84,13 +90,28 @@ def scores_of(oracle: Oracle, generator: Generator, z: Tensor, owner: Tensor, ph
 
 def checked(result: object, trials: Trials, image: tuple[int, int], attack: Attack) -> Reconstructions:
     """The attack's answer, or ComponentError naming it and what is wrong."""
-    expected = (len(trials), 1, *image)
     if not isinstance(result, Reconstructions):
         raise ComponentError(f"attack {attack.spec} returned {type(result).__name__}, not Reconstructions")
-    if tuple(result.images.shape) != expected:
-        raise ComponentError(f"attack {attack.spec} returned images {tuple(result.images.shape)}, expected {expected}")
-    if tuple(result.converged.shape) != expected[:1]:
-        raise ComponentError(f"attack {attack.spec} returned converged {tuple(result.converged.shape)}")
-    if not bool(result.images.isfinite().all()) or bool(((result.images < 0) | (result.images > 1)).any()):
-        raise ComponentError(f"attack {attack.spec} returned image values outside [0, 1]")
-    return result
+    images, converged = result.images, result.converged
+    problem = not_images(images, (len(trials), 1, *image), 0.0)
+    if problem:
+        raise ComponentError(f"attack {attack.spec} returned {problem}")
+    if type(converged) is not Tensor or converged.dtype != torch.bool or tuple(converged.shape) != (len(trials),):
+        said = f"{converged.dtype} {tuple(converged.shape)}" if isinstance(converged, Tensor) else repr(converged)
+        raise ComponentError(f"attack {attack.spec} returned converged {said}, expected bool ({len(trials)},)")
+    return Reconstructions(images.detach(), converged)
+
+
+def not_images(images: object, shape: tuple[int, ...], tolerance: float) -> str:
+    """What keeps these from being plain float32 images in [0, 1] of this shape, or ''."""
+    if type(images) is not Tensor:
+        return f"{type(images).__name__} for images, not a plain torch.Tensor"
+    if images.dtype != torch.float32:
+        return f"images of {images.dtype}, expected torch.float32"
+    if tuple(images.shape) != shape:
+        return f"images {tuple(images.shape)}, expected {shape}"
+    if images.numel():
+        low, high = (float(end) for end in images.detach().aminmax())
+        if not (-tolerance <= low and high <= 1 + tolerance):  # written so that NaN fails
+            return f"image values outside [0, 1] ({low:.3g} to {high:.3g})"
+    return ""

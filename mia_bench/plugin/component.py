@@ -1,11 +1,11 @@
-"""What attacks, defenses and targets have in common: a name, typed parameters, and one canonical way to write both."""
+"""What attacks, defenses, targets and evaluators have in common: a name, typed parameters, and one canonical way to
+write both."""
 
-import hashlib
-import inspect
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+from . import sources
 
 
 class Component(BaseModel):
@@ -40,19 +40,28 @@ class Component(BaseModel):
 
     @property
     def source_sha256(self) -> str:
-        """SHA-256 of the files that define it and the plugins it derives from, and of the private modules (``_*.py``)
-        beside them, so that a record is not reused after its plugin was edited."""
-        plugins = [kind for kind in type(self).__mro__ if issubclass(kind, Component) and not _is_core(kind)]
-        files = {Path(file) for kind in plugins if (file := inspect.getsourcefile(kind))}
-        files |= {private for file in files for private in file.parent.glob("_[!_]*.py")}
-        digest = hashlib.sha256()
-        for source in sorted(files, key=lambda file: file.name):
-            digest.update(hashlib.sha256(source.read_bytes()).digest())
-        return digest.hexdigest()
+        """SHA-256 of the code that defines it (``sources.sha256_of``), so that a record is not reused after its plugin,
+        or what the plugin imports from beside it, was edited."""
+        return sources.sha256_of(type(self))
+
+    def __reduce__(self) -> Any:
+        """One from a plugin file travels as the file's path: another process has to run the file first."""
+        values = dict(self)
+        file = sources.plugin_file(type(self))
+        if file is None:
+            return _made, (type(self), values)
+        return _made_from_file, (file, type(self).__qualname__, values)
 
 
-def _is_core(kind: type) -> bool:
-    return kind.__module__.startswith(__package__ + ".")
+def _made(kind: type[Component], values: dict[str, Any]) -> Component:
+    return kind(**values)
+
+
+def _made_from_file(file: str, qualname: str, values: dict[str, Any]) -> Component:
+    found: Any = sources.run(file)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return _made(found, values)
 
 
 def _written(value: Any) -> str:

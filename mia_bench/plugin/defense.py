@@ -1,19 +1,27 @@
-"""What a defense is: anything that changes what a target reveals."""
+"""What a defense is: anything that changes how a target is trained, what it sees or reveals, or whom it answers."""
 
-from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .access import Access
 from .component import Component
-from .errors import ComponentError
+from .errors import ComponentError, told
+from .fitting import Enrolment, Fitting, Trainable
 from .scores import refused
+from .service import Query, Service
+
+T = TypeVar("T")
 
 
 class Defense(Component):
-    """One change to the scores a target releases; subclasses give ``release``."""
+    """One layer around a service. The short form is ``release``; who needs more gives ``wrap``, and ``prepare`` before.
+
+    One that trains the target's network is a ``TrainedDefense``, and may do the rest besides.
+    """
 
     access: ClassVar[Access] = Access.SCORES
     """What it leaves a black-box caller: ``LABEL_ONLY`` where only the top label goes out."""
@@ -25,19 +33,53 @@ class Defense(Component):
     def check(self, classes: int) -> None:
         """Raise ValueError, with the mend, if its parameters make no sense for this many classes."""
 
-    @abstractmethod
     def release(self, scores: Tensor, rng: torch.Generator) -> Tensor:
         """What the service answers: scores (batch, classes) float32 in [0, 1] -> the same shape, NaN where withheld.
 
         ``scores`` may hold NaN where a defense before this one withheld them. ``rng`` is a CPU generator.
         """
+        return scores
+
+    def prepare(self, enrolment: Enrolment) -> Any:
+        """What it learns from the enrolment, once per fold; handed to ``wrap``. Nothing in it may change afterwards."""
+        return None
+
+    def wrap(self, service: Service, prepared: Any, rng: torch.Generator) -> Service:
+        """The service around ``service``. What it remembers of callers lives in what is returned: a service is made
+        anew for each repetition of a cell and ends with it."""
+
+        def answer(query: Query) -> Tensor:
+            scores = service(query)
+            answered = ~refused(scores)
+            if not bool(answered.any()):
+                return scores
+            given = scores[answered]
+            released = self.release(given.clone(), rng)
+            withheld = torch.ones_like(given, dtype=torch.bool) if self.withholds else given.isnan()
+            door(self, released, given, withheld, self.refuses)
+            return scores.index_put((answered,), released.detach())
+
+        return answer
+
+    @property
+    def remembers(self) -> bool:
+        """True if its answers may depend on what was asked before: it gives ``wrap``, or keeps private attributes."""
+        return type(self).wrap is not Defense.wrap or bool(type(self).__private_attributes__)
+
+
+class TrainedDefense(Defense, Trainable):
+    """A defense that trains the target's network in place of the protocol's recipe; subclasses give ``train``."""
+
+    def network(self, fitting: Fitting) -> nn.Module:
+        """The protocol's R_tar, unless another is wanted."""
+        return fitting.network()
 
 
 class Pipeline:
-    """Defenses one after another, left to right: in ``topk5+round2`` the five highest scores are rounded."""
+    """Defenses one around another, left to right: in ``topk5+round2`` the five highest scores are rounded."""
 
-    def __init__(self, stages: tuple[Defense, ...]) -> None:
-        self.stages = stages
+    def __init__(self, stages: Sequence[Defense]) -> None:
+        self.stages = tuple(stages)
 
     @property
     def spec(self) -> str:
@@ -49,46 +91,89 @@ class Pipeline:
         """What is left to a black-box caller after all stages."""
         return max((stage.access for stage in self.stages), key=list(Access).index, default=Access.SCORES)
 
+    @property
+    def training(self) -> TrainedDefense | None:
+        """The stage that trains the target's network, if one does."""
+        return next((stage for stage in self.stages if isinstance(stage, TrainedDefense)), None)
+
+    @property
+    def remembers(self) -> bool:
+        """True if an answer may depend on what was asked before."""
+        return any(stage.remembers for stage in self.stages)
+
     def check(self, classes: int) -> None:
-        """Raise ValueError if any stage's parameters make no sense for this many classes."""
+        """Raise ValueError if any stage's parameters make no sense for this many classes, or two stages train."""
+        trained = [stage.spec for stage in self.stages if isinstance(stage, TrainedDefense)]
+        if len(trained) > 1:
+            raise ValueError(f"{' and '.join(trained)} both train the target's network; keep one of them")
         for stage in self.stages:
             stage.check(classes)
 
-    def release(self, scores: Tensor, rng: torch.Generator) -> Tensor:
-        """All stages in order; each answer is checked at the door.
+    def prepare(self, enrolment: Enrolment) -> tuple[Any, ...]:
+        """What each stage learns from the enrolment; ComponentError naming the stage that raises."""
+        return tuple(_named(stage, partial(stage.prepare, enrolment)) for stage in self.stages)
 
-        Raises ComponentError naming the stage whose answer has the wrong shape, dtype or values.
+    def wrap(self, service: Service, prepared: Sequence[Any], rng: torch.Generator) -> Service:
+        """The service behind all stages, with nothing remembered yet; each answer is checked at the door.
+
+        Raises ComponentError naming the stage that raises, or whose answer has the wrong shape, dtype or values.
         """
-        for stage in self.stages:
-            answered = ~refused(scores)
-            if not bool(answered.any()):
-                break
-            given = scores[answered]
-            try:
-                released = stage.release(given.clone(), rng)
-            except Exception as error:
-                raise ComponentError(f"defense {stage.spec} raised {type(error).__name__}: {error}") from error
-            problem = _problem(given, released, stage)
-            if problem:
-                raise ComponentError(f"defense {stage.spec} {problem}")
-            scores = scores.index_put((answered,), released)
-        return scores
+        withholds = refuses = False
+        for stage, learnt in zip(self.stages, prepared, strict=True):
+            fresh = type(stage)(**dict(stage))  # what it may keep in private attributes starts anew as well
+            withholds, refuses = withholds or stage.withholds or stage.refuses, refuses or stage.refuses
+            around = _named(stage, partial(fresh.wrap, service, learnt, rng))
+            service = _guarded(stage, around, service, withholds, refuses)
+        return service
 
 
-def _problem(given: Tensor, released: object, stage: Defense) -> str | None:
+def _guarded(stage: Defense, around: Service, inner: Service, withholds: bool, refuses: bool) -> Service:
+    def answer(query: Query) -> Tensor:
+        released = _named(stage, lambda: around(query))
+        if type(stage).wrap is Defense.wrap:  # checked there, against what it was given
+            return released
+        like = torch.empty(len(query), _classes(released), device=query.images.device)
+        door(stage, released, like, torch.full(like.shape, withholds, device=like.device), refuses)
+        return released.detach()
+
+    return answer
+
+
+def _classes(released: object) -> int:
+    return released.shape[-1] if isinstance(released, Tensor) and released.ndim else 0
+
+
+def _named(stage: Defense, call: Callable[[], T]) -> T:
+    """The call's answer; whatever it raises names the stage."""
+    try:
+        return call()
+    except ComponentError:
+        raise
+    except Exception as error:  # somebody else's code may fail in any way
+        raise ComponentError(f"defense {stage.spec} raised {told(error)}") from error
+
+
+def door(stage: Defense, released: object, like: Tensor, withheld: Tensor, refuses: bool) -> None:
+    """ComponentError naming the stage if its answer is not scores shaped like ``like``; NaN only where ``withheld``."""
+    problem = _problem(released, like, withheld, refuses)
+    if problem:
+        raise ComponentError(f"defense {stage.spec} {problem}")
+
+
+def _problem(released: object, like: Tensor, withheld: Tensor, refuses: bool) -> str | None:
     """What is wrong with a stage's answer, or None."""
     if not isinstance(released, Tensor) or not released.is_floating_point():
         return f"returned {type(released).__name__}, not a float tensor of scores"
-    if released.dtype != given.dtype or released.device != given.device:
-        return f"returned {released.dtype} on {released.device} for {given.dtype} on {given.device}"
-    if released.shape != given.shape:
-        return f"returned shape {tuple(released.shape)} for scores of shape {tuple(given.shape)}"
+    if released.dtype != like.dtype or released.device != like.device:
+        return f"returned {released.dtype} on {released.device} for {like.dtype} on {like.device}"
+    if released.shape != like.shape:
+        return f"returned shape {tuple(released.shape)} for scores of shape {tuple(like.shape)}"
     nan = released.isnan()
-    if nan.any():
-        kept = ~refused(released) if stage.refuses else slice(None)
-        if not stage.withholds and bool((nan & ~given.isnan())[kept].any()):
+    if bool(nan.any()):
+        none = refused(released)
+        if bool((nan & ~withheld)[~none if refuses else slice(None)].any()):
             return "returned NaN; a defense that withholds scores declares withholds = True"
-        if not stage.refuses and bool(refused(released).any()):
+        if not refuses and bool(none.any()):
             return "withheld every score of an image; a defense that refuses images declares refuses = True"
     values = released[~nan]
     if bool(values.isinf().any()):

@@ -31,6 +31,10 @@ class Photos:
         """Whom each photo shows."""
         return [self.people[label] for label in self.labels.tolist()]
 
+    def copied(self) -> "Photos":
+        """The same photos in memory of their own: whoever gets them may change them."""
+        return replace(self, images=self.images.clone(), labels=self.labels.clone())
+
     def of(self, person: str) -> Tensor:
         """The photos (k, 1, H, W) of one person."""
         return self.images[self.labels == self.people.index(person)]

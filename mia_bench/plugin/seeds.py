@@ -25,8 +25,13 @@ class Streams:
     """One random stream per trial: a trial's draws do not depend on which other trials run, or still run."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self._seeds = tuple(seeds)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._device = torch.device(device)
+
+    def fresh(self) -> "Streams":
+        """The same streams from their beginning."""
+        return Streams(self._seeds, self._device)
 
     def __len__(self) -> int:
         return len(self._generators)

@@ -1,8 +1,7 @@
-"""What is attacked: a recogniser, and how a target plugin comes by one."""
+"""What is attacked: a recogniser, the innermost service, and how a target plugin comes by one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -11,8 +10,9 @@ from torch import Tensor, nn
 from .access import Access
 from .component import Component
 from .engine import Engine
-from .errors import ComponentError
-from .photos import Photos
+from .errors import ComponentError, told
+from .fitting import Fitting
+from .service import Query
 
 
 class Recogniser(ABC):
@@ -24,6 +24,10 @@ class Recogniser(ABC):
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
         """Scores (B, classes) float32 in [0, 1], without gradients."""
+
+    def __call__(self, query: Query) -> Tensor:
+        """As a service: it does not look at who asks. The answer is the caller's to change."""
+        return self.scores(query.images.detach()).clone()
 
 
 class ModuleRecogniser(Recogniser):
@@ -66,7 +70,7 @@ class CallableRecogniser(Recogniser):
         try:
             answer = torch.as_tensor(self._function(images), dtype=torch.float32, device="cpu")
         except Exception as error:  # somebody else's code: whatever it raises is named
-            raise ComponentError(f"the target raised {type(error).__name__}: {error}") from error
+            raise ComponentError(f"the target raised {told(error)}") from error
         if answer.shape != (len(images), self._classes):
             raise ComponentError(
                 f"the target answered shape {tuple(answer.shape)} for {len(images)} images; "
@@ -77,30 +81,23 @@ class CallableRecogniser(Recogniser):
         return answer
 
 
-@dataclass(frozen=True)
-class Enrolment:
-    """What a target plugin gets for one fold."""
-
-    fold: str
-    photos: Photos
-    """Q2: the photos R_tar may learn from; ``photos.people`` is the order of its classes."""
-    engine: Engine
-    network: Callable[[], nn.Module]
-    """The protocol's R_tar architecture, untrained (and as yet unallocated to any role)."""
-    trained: Callable[[], nn.Module]
-    """The protocol's R_tar, trained by its recipe: pinned, cached, or trained now."""
-
-
 class Target(Component):
     """A family of recognisers; subclasses give ``enrol``."""
 
     access: ClassVar[Access] = Access.SCORES
     """The most an attacker can be granted on it: ``WHITE_BOX`` only where ``enrol`` returns a ModuleRecogniser."""
 
+    trains: ClassVar[bool] = False
+    """True if ``enrol`` takes its network from ``fitting.trained()``, so that a defense can train it otherwise."""
+
     def fingerprint(self, folds: tuple[str, ...]) -> str:
         """Hash of what its parameters point to (files, say) and which decides its answers; '' where nothing does."""
         return ""
 
     @abstractmethod
-    def enrol(self, enrolment: Enrolment) -> Recogniser:
-        """The recogniser of one fold, its classes in the order of ``enrolment.photos.people``."""
+    def enrol(self, fitting: Fitting) -> Recogniser:
+        """The recogniser of one fold, its classes in the order of ``fitting.photos.people`` (Q2).
+
+        ``fitting.trained()`` is the protocol's R_tar, or what a defense that trains made in its place. Asked for anew
+        wherever a service is made, so that what it remembers ends with the service.
+        """

@@ -1,6 +1,7 @@
 """Protocols: frozen, versioned experiments as validated TOML."""
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ..plugin.errors import RequestError
-from ..records.record import HEADLINE
+from ..plugin.evaluator import HEADLINE
 from . import toml
 from .toml import Section
 
@@ -169,7 +170,7 @@ class Defaults(Section):
     """Which of the protocol's generators the attacks use."""
     attacks: Annotated[tuple[str, ...], Field(min_length=1)] = ("wb", "bb")
     evaluators: Annotated[tuple[str, ...], Field(min_length=1)] = ("reval", "cnn", "lda", "hog")
-    """The judges; ``reval`` must be among them."""
+    """Who judges; ``reval`` must be among them."""
     null_attack: str = "wb"
     """A cheap attack, for the null control."""
     trials: Positive
@@ -228,7 +229,7 @@ class Protocol(Section):
                     f"so data.image needs sides divisible by {halved}"
                 )
         if HEADLINE not in self.run.evaluators:
-            raise ValueError(f"run.evaluators needs {HEADLINE!r}, the headline's judge, among them")
+            raise ValueError(f"run.evaluators needs {HEADLINE!r}, the headline's evaluator, among them")
         if self.pinned:
             roles, figures = set(self.roles), set(self.figures())
             for fold in self.split.folds:
@@ -265,6 +266,23 @@ class Protocol(Section):
         """SHA-256 of what it says, whatever the file's layout; the place of the photos is no part of it."""
         text = self.model_dump_json(by_alias=True, exclude={"about": True, "data": {"path"}, "pinned": {"path"}})
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def experiment_sha256(self, generator: str) -> str:
+        """SHA-256 of what of it decides an attempt with one of its generators: neither who judges nor the defaults of
+        ``run``, which a request states itself, but for how a seed z0 is drawn."""
+        content = {
+            "data": self.data.model_dump(mode="json", exclude={"path"}),
+            "split": self.split.model_dump(mode="json"),
+            "generator": self.generators[generator].model_dump(mode="json"),
+            "target": self.target.model_dump(mode="json"),
+            "seed_photos": self.run.seed_photos,
+            "weights": [
+                [fold, self.pinned.sha256[fold][role]] for fold in self.split.folds for role in (generator, "target")
+            ]
+            if self.pinned
+            else [],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 BUILT_IN = Path(__file__).parent / "protocols"

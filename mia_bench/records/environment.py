@@ -11,10 +11,15 @@ import torch
 from ..plugin.engine import Engine
 
 
+def mia_bench_version() -> str:
+    """Of the package."""
+    return version("mia-bench")
+
+
 def describe(engine: Engine) -> dict[str, Any]:
     """Versions, commit, device, engine setting and threads."""
     return {
-        "mia_bench": version("mia-bench"),
+        "mia_bench": mia_bench_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -1,234 +1,284 @@
 """The record of a cell: one validated JSON file from which every table, figure and leaderboard is drawn."""
 
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..files import write_atomic
 from ..plugin.access import Access
 from ..plugin.errors import RequestError, first_problem
+from ..plugin.evaluator import HEADLINE
+from . import flags
+from .figures import (
+    AttackAccuracy,
+    EvaluatorAccuracy,
+    Flag,
+    IdentityRow,
+    MajorityAccuracy,
+    Part,
+    Point,
+    Probes,
+    Queries,
+    Utility,
+)
+from .request import ProtocolId, Request
+from .stats import mean_interval
 
-SCHEMA = 1
-
-MAJORITY = "majority"
-"""More than half of the judges: stands beside them as if it were one."""
-
-HEADLINE = "reval"
-"""The judge whose accuracy is the headline: the paper's R_eval."""
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ProtocolId(_Part):
-    """Which experiment."""
-
-    name: str
-    version: int
-    sha256: str
+SCHEMA: Literal[2] = 2
+CLOSE = 2e-5
+"""Figures are kept to six places: two that should be the same differ by less."""
 
 
-class AttackAccuracy(_Part):
-    """R_eval on the reconstructions: trials averaged within an identity, then over identities."""
+class Results(Part):
+    """What came of a cell: facts. What follows from them is computed (``Record``)."""
 
-    top1: Share
-    top5: Share
-    ci95: tuple[Share, Share]
-    """Of top1, over identities (``stats.mean_interval``)."""
+    judgement: str = ""
+    """Hash of who judged, and against what (``bench.judging``); '' in records of before it was kept."""
+    evaluators: dict[str, EvaluatorAccuracy]
+    """By name; ``top1`` is the mean of the rows'."""
+    left_out: dict[str, str] = {}
+    """Evaluators that could not judge here, and why."""
+    majority: MajorityAccuracy | None = None
+    metrics: dict[str, float] = {}
+    """The field's other measures (``bench.metrics``)."""
+    utility: Utility
+    queries: Queries
+    budgets: tuple[int, ...]
+    """Images per trial at which success was measured, ascending: what the rows' curves are over."""
+    rows: Annotated[list[IdentityRow], Field(min_length=1)]
+    probes: Probes | None = None
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problem := self._contradiction():
+            raise ValueError(problem)
+        return self
 
-class MajorityAccuracy(_Part):
-    """Shares of images whose person is put first: of the reconstructions, of real photos that the judges have not seen,
-    and of the controls' images (``controls.py``)."""
-
-    top1: Share
-    real_top1: Share
-    floor: Share | None = None
-    null: Share | None = None
-    ceiling: Share | None = None
-
-
-class EvaluatorAccuracy(MajorityAccuracy):
-    """One judge's view."""
-
-    top5: Share
-
-
-class Cost(_Part):
-    """Answering with the defense, over answering without it, on the same images in one run. Timings differ from run to
-    run."""
-
-    latency_ratio: float
-    added_latency_s: float
-    """Per image."""
-    memory_ratio: float | None
-    """Of the bytes of tensors made while answering; None where the target makes none of its own here."""
-
-
-class Utility(_Part):
-    """What honest users still get (``utility.py``): the share of held-out photos whose person the *released* scores put
-    first or among the first five (a withheld score puts nobody anywhere), and how far those scores can be trusted."""
-
-    top1: Share
-    top5: Share
-    log_loss: float | None = None
-    """Natural logarithm; a withheld score counts as its share of what the released ones leave of 1."""
-    ece: Share | None = None
-    """Expected calibration error of the top score."""
-    auc: Share | None = None
-    """Verification: the released score for the claimed person, genuine claims against all false ones."""
-    refused: Share = 0.0
-    """Share of these photos that got no answer: misses for top1 and top5, left out of the other figures."""
-    cost: Cost | None = None
-
-
-class Queries(_Part):
-    """Images sent to the target, from the oracle's ledger."""
-
-    mean: float
-    median: float
-    total: int
-    budget: int
-    """Per trial."""
-    by_phase: dict[str, int]
-    refused: int = 0
-    """Of the total, images that the service would not answer."""
+    def _contradiction(self) -> str:
+        if HEADLINE not in self.evaluators:
+            return f"evaluators lacks {HEADLINE}, the headline's"
+        if list(self.budgets) != sorted(set(self.budgets)) or not all(budget > 0 for budget in self.budgets):
+            return f"the curve's budgets {self.budgets} do not ascend from 1"
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            return "an identity stands in two rows"
+        for row in self.rows:
+            if len(row.curve) != len(self.budgets):
+                return f"{row.name} has a curve of {len(row.curve)} points over {len(self.budgets)} budgets"
+            if row.evaluators and (row.evaluators.keys() != self.evaluators.keys()):
+                return f"{row.name} was judged by others than {', '.join(self.evaluators)}"
+            if row.evaluators and abs(row.evaluators[HEADLINE] - row.top1) > CLOSE:
+                return f"{row.name} has top1 {row.top1}, by {HEADLINE} {row.evaluators[HEADLINE]}"
+            if row.top5 < row.top1 - CLOSE:
+                return f"{row.name} has top5 {row.top5} below top1 {row.top1}"
+            if not 0 <= row.queries <= self.queries.budget or row.trials < 1:
+                return f"{row.name} has {row.queries} queries in {row.trials} trials of at most {self.queries.budget}"
+        for name, found in self.evaluators.items():
+            told = mean(row.evaluators.get(name, row.top1 if name == HEADLINE else found.top1) for row in self.rows)
+            if abs(told - found.top1) > CLOSE:
+                return f"evaluators.{name}.top1 is {found.top1}, its rows give {told:.6f}"
+            if found.top5 < found.top1 - CLOSE:
+                return f"evaluators.{name}.top5 {found.top5} is below its top1 {found.top1}"
+        majority = [row.majority for row in self.rows if row.majority is not None]
+        if self.majority and majority and abs(mean(majority) - self.majority.top1) > CLOSE:
+            return f"majority.top1 is {self.majority.top1}, its rows give {mean(majority):.6f}"
+        spent, trials = self.queries, sum(row.trials for row in self.rows)
+        if spent.total != sum(spent.by_phase.values()) or not 0 <= spent.refused <= spent.total:
+            return f"queries.total is {spent.total}, its phases give {sum(spent.by_phase.values())}"
+        if abs(spent.mean - spent.total / trials) > 1e-2 or spent.median > spent.budget:
+            return f"queries.mean {spent.mean} or median {spent.median} is not of {spent.total} over {trials} trials"
+        if min(spent.by_phase.values(), default=0) < 0 or (spent.accounts is not None and spent.accounts < 0):
+            return "a count of queries is below 0"
+        return ""
 
 
-class Point(_Part):
-    """Success against budget: what the attack would have reached with fewer queries."""
+class Record(Part):
+    """One cell: what was asked, what came of it, on which machine. ``results`` is None where ``status`` is not ``ok``.
 
-    budget: int
-    """Images per trial."""
-    top1: Share
-    ci95: tuple[Share, Share]
+    Derived figures are properties: no file can hold one that contradicts its rows.
+    """
 
-
-class Flag(_Part):
-    """A reason to suspect that a defense hides the leak rather than closes it."""
-
-    name: str
-    says: str
-    """A sentence, with the figures it rests on."""
-
-
-class Probes(_Part):
-    """What the defended service's answers give away (``probes.py``): shares of the images it was asked about."""
-
-    unrepeatable: Share
-    flat: Share
-
-
-class IdentityRow(_Part):
-    """All trials of one identity."""
-
-    identity: str
-    fold: str
-    trials: int
-    top1: Share
-    top5: Share
-    target_score: Share
-    """The undefended target's score for the identity on the reconstructions, mean."""
-    target_top1: Share
-    """Share of reconstructions that the undefended target takes for the identity."""
-    floor: Share
-    """R_eval top-1 on the trials' seeds D(z0), before any attack."""
-    ceiling: Share
-    """R_eval top-1 on D(E(photo)) of the identity's real photos."""
-    null: Share | None = None
-    """R_eval top-1 where the target was trained with another person's photos in the identity's place."""
-    judges: dict[str, Share] = {}
-    """top1 by each judge."""
-    majority: Share | None = None
-    """Share of reconstructions that more than half of the judges take for the identity."""
-    converged: Share
-    queries: float
-    """Mean per trial."""
-    held_out: bool = True
-    """False for those on which a suite's best attack is chosen."""
-    curve: list[Share] = []
-    """top1 at each budget of the record's ``curve``."""
-
-    @property
-    def seen_by(self) -> dict[str, float]:
-        """top1 by each judge, and by their ``majority``."""
-        return self.judges | ({MAJORITY: self.majority} if self.majority is not None else {})
-
-    @property
-    def name(self) -> str:
-        """``FOLD/IDENTITY``: how an identity is called across folds."""
-        return f"{self.fold}/{self.identity}"
-
-
-class Record(_Part):
-    """One cell. Result fields are None where ``status`` is not ``ok``."""
-
-    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    schema_: Annotated[Literal[1, 2], Field(alias="schema")] = SCHEMA
+    """1 for what was read from a file of that schema (``records.v1``)."""
     cell_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    request: Request
     status: Literal["ok", "error", "skipped"]
     reason: str = ""
-    protocol: ProtocolId
-    folds: tuple[str, ...]
-    target: str
-    generator: str = "vae"
-    """The attacker's D, by its name in the protocol."""
-    defense: str
-    attack: str
-    parameters: dict[str, Any]
-    """Every parameter of target, defense (by stage) and attack, defaults included."""
-    access: Access
-    seed: int
-    trials: int
-    """Per identity."""
-    identities: int
-    """Attacked in each fold."""
-    budget: int
-    """Queries per trial."""
-    suite: str = ""
-    """The suite whose terms these are, e.g. ``v1``; '' for none."""
-    budgets: list[int] = []
-    """Those at which defenses are compared, ascending; the last is ``budget``."""
-    transfer: bool = False
-    """The attack attacks a copy made from the target's answers."""
-    attack_accuracy: AttackAccuracy | None = None
-    evaluators: dict[str, EvaluatorAccuracy] = {}
-    judges_left_out: dict[str, str] = {}
-    """Why judges of the protocol did not judge, and what enables them."""
-    majority: MajorityAccuracy | None = None
-    target_success: Share | None = None
-    floor: Share | None = None
-    ceiling: Share | None = None
-    null: Share | None = None
-    """The headline is attack_accuracy.top1 minus this."""
-    metrics: dict[str, float] = {}
-    """Other measures of the field (``metrics.py``); those that too few images allow are left out."""
-    utility: Utility | None = None
-    queries: Queries | None = None
-    curve: list[Point] = []
-    """Success against budget, all from this one run."""
-    per_identity: list[IdentityRow] = []
-    probes: Probes | None = None
-    flags: list[Flag] = []
-    """What this cell alone shows; ``verdict.py`` adds what several show together."""
+    results: Results | None = None
     finished_at: str
     """UTC, ISO 8601."""
-    wall_s: float
+    wall_s: Annotated[float, Field(ge=0)]
     environment: dict[str, Any]
     """Versions, commit, device, engine setting, threads."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.status == "ok":
-            for name in ("attack_accuracy", "target_success", "floor", "ceiling", "utility", "queries"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"status is ok but {name} is missing")
-            if HEADLINE not in self.evaluators or not self.per_identity:
-                raise ValueError(f"status is ok but evaluators.{HEADLINE} or per_identity is missing")
+    def _consistent(self) -> Self:
+        if (self.status == "ok") != (self.results is not None):
+            raise ValueError(f"status is {self.status} {'without' if self.results is None else 'with'} results")
+        if self.schema_ == SCHEMA and self.cell_id != self.request.cell_id:
+            raise ValueError(f"cell_id is {self.cell_id}, what was asked gives {self.request.cell_id}")
+        if self.results is not None:
+            asked = self.request
+            if len(self.results.rows) != asked.identities * len(asked.folds):
+                raise ValueError(f"{len(self.results.rows)} rows for {asked.identities} identities a fold")
+            if {row.fold for row in self.results.rows} != set(asked.folds):
+                raise ValueError("its rows are of other folds than were asked for")
+            if any(row.trials != asked.trials for row in self.results.rows):
+                raise ValueError(f"a row has other trials than the {asked.trials} asked for")
+            if self.results.queries.budget != asked.budget or not set(asked.budgets) <= set(self.results.budgets):
+                raise ValueError("its queries or curve are of other budgets than were asked for")
+            if asked.development and all(row.held_out for row in self.results.rows):
+                raise ValueError("no identity is for development")
+            if not any(row.held_out for row in self.results.rows):
+                raise ValueError("no identity is held out")
         return self
+
+    # What was asked, under the names that tables use.
+
+    @property
+    def protocol(self) -> ProtocolId:
+        """Which experiment."""
+        return self.request.protocol
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Its folds."""
+        return self.request.folds
+
+    @property
+    def target(self) -> str:
+        """Canonical spec."""
+        return self.request.target.spec
+
+    @property
+    def generator(self) -> str:
+        """The attacker's D, by its name in the protocol."""
+        return self.request.generator
+
+    @property
+    def defense(self) -> str:
+        """Canonical spec."""
+        return self.request.defense
+
+    @property
+    def attack(self) -> str:
+        """Canonical spec."""
+        return self.request.attack.spec
+
+    @property
+    def access(self) -> Access:
+        """What the attack was granted."""
+        return self.request.access
+
+    @property
+    def transfer(self) -> bool:
+        """True if the attack is made on a copy of the target."""
+        return self.request.transfer
+
+    @property
+    def seed(self) -> int:
+        """Of every trial."""
+        return self.request.seed
+
+    @property
+    def trials(self) -> int:
+        """Per identity."""
+        return self.request.trials
+
+    @property
+    def identities(self) -> int:
+        """Per fold."""
+        return self.request.identities
+
+    @property
+    def budget(self) -> int:
+        """Queries a trial might spend."""
+        return self.request.budget
+
+    @property
+    def budgets(self) -> list[int]:
+        """Queries a trial at which defenses are compared, ascending."""
+        return list(self.request.budgets)
+
+    @property
+    def suite(self) -> str:
+        """The suite whose terms these are, '' for none."""
+        return self.request.suite
+
+    # What follows from the rows.
+
+    @property
+    def per_identity(self) -> list[IdentityRow]:
+        """All rows; none where ``status`` is not ``ok``."""
+        return self.results.rows if self.results else []
+
+    @property
+    def attack_accuracy(self) -> AttackAccuracy | None:
+        """R_eval on the reconstructions, over all identities."""
+        if not self.results:
+            return None
+        top1 = [row.top1 for row in self.results.rows]
+        return AttackAccuracy(top1=_mean(top1), top5=self._over("top5") or 0.0, ci95=mean_interval(top1))
+
+    @property
+    def target_success(self) -> float | None:
+        """Share of reconstructions that the undefended target takes for the identity."""
+        return self._over("target_top1")
+
+    @property
+    def floor(self) -> float | None:
+        """R_eval on the seeds."""
+        return self._over("floor")
+
+    @property
+    def ceiling(self) -> float | None:
+        """R_eval on D(E(photo))."""
+        return self._over("ceiling")
+
+    @property
+    def null(self) -> float | None:
+        """R_eval where the target never saw the person."""
+        return self._over("null")
+
+    @property
+    def curve(self) -> list[Point]:
+        """Success against budget."""
+        if not self.results:
+            return []
+        columns = [[row.curve[place] for row in self.results.rows] for place in range(len(self.results.budgets))]
+        return [
+            Point(budget=budget, top1=_mean(column), ci95=mean_interval(column))
+            for budget, column in zip(self.results.budgets, columns, strict=True)
+        ]
+
+    @property
+    def flags(self) -> list[Flag]:
+        """What this cell alone shows; ``board.verdict`` adds what several show together."""
+        if not self.results or not self.results.probes:
+            return []
+        return flags.of_cell(self.access, self.results.probes, self.results.queries)
+
+    @property
+    def evaluators(self) -> dict[str, EvaluatorAccuracy]:
+        """By name; none where ``status`` is not ``ok``."""
+        return self.results.evaluators if self.results else {}
+
+    @property
+    def majority(self) -> MajorityAccuracy | None:
+        """What more than half of the evaluators say."""
+        return self.results.majority if self.results else None
+
+    @property
+    def utility(self) -> Utility | None:
+        """What honest users still get."""
+        return self.results.utility if self.results else None
+
+    @property
+    def queries(self) -> Queries | None:
+        """From the ledger."""
+        return self.results.queries if self.results else None
 
     @property
     def top1_by_identity(self) -> dict[str, float]:
@@ -242,22 +292,91 @@ class Record(_Part):
 
     @property
     def settings(self) -> tuple[object, ...]:
-        """What two records must share for their figures to be compared."""
-        device = str(self.environment.get("device", "")).partition(":")[0]
-        run = (self.seed, self.trials, self.identities, self.budget, self.suite, tuple(self.budgets), device)
-        return (self.protocol.sha256, self.folds, self.target, self.generator, *run)
+        """What two records must share for their figures to be compared: all that was asked but defense and attack.
+
+        The target is the one underneath: what a defense trains in its place stands beside ``none``.
+        """
+        asked = self.request
+        run = (asked.seed, asked.trials, asked.identities, asked.budgets, asked.suite, asked.development, asked.device)
+        return (asked.protocol.sha256, asked.folds, asked.target.spec, asked.fingerprint, asked.generator, *run)
+
+    def _over(self, name: str) -> float | None:
+        values = [getattr(row, name) for row in self.per_identity]
+        return _mean(values) if values and None not in values else None
 
     def to_json(self) -> str:
         """As written to disk."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
+    def flat(self) -> dict[str, Any]:
+        """As ``run --json`` prints it: the names that others rely on, with the figures that follow from the rows."""
+        asked, results = self.request, self.results
+        accuracy = self.attack_accuracy
+        return {
+            "schema": self.schema_,
+            "cell_id": self.cell_id,
+            "status": self.status,
+            "reason": self.reason,
+            "mia_bench": asked.mia_bench,
+            "protocol": asked.protocol.model_dump(),
+            "folds": asked.folds,
+            "target": self.target,
+            "generator": asked.generator,
+            "defense": asked.defense,
+            "attack": self.attack,
+            "parameters": {
+                "target": asked.target.parameters,
+                "defense": [{"spec": stage.spec, **stage.parameters} for stage in asked.stages],
+                "attack": asked.attack.parameters,
+            },
+            "access": asked.access.value,
+            "transfer": asked.transfer,
+            "seed": asked.seed,
+            "trials": asked.trials,
+            "identities": asked.identities,
+            "budget": asked.budget,
+            "budgets": asked.budgets,
+            "suite": asked.suite,
+            "attack_accuracy": accuracy.model_dump() if accuracy else None,
+            "evaluators": {name: found.model_dump() for name, found in self.evaluators.items()},
+            "left_out": results.left_out if results else {},
+            "majority": self.majority.model_dump() if self.majority else None,
+            "target_success": self.target_success,
+            "floor": self.floor,
+            "null": self.null,
+            "ceiling": self.ceiling,
+            "metrics": results.metrics if results else {},
+            "utility": results.utility.model_dump() if results else None,
+            "queries": results.queries.model_dump() if results else None,
+            "curve": [point.model_dump() for point in self.curve],
+            "per_identity": [row.model_dump() for row in self.per_identity],
+            "probes": results.probes.model_dump() if results and results.probes else None,
+            "flags": [flag.model_dump() for flag in self.flags],
+            "finished_at": self.finished_at,
+            "wall_s": self.wall_s,
+            "environment": self.environment,
+        }
+
+
+def _mean(values: list[float]) -> float:
+    return round(mean(values), 6)
+
 
 def read(file: Path) -> Record:
-    """A record from a file; RequestError naming the file if it is not one."""
+    """A record from a file, of this schema or an older one; RequestError naming the file if it is not one."""
+    from . import v1
+
     try:
-        return Record.model_validate_json(file.read_bytes())
+        content = file.read_bytes()
     except OSError as error:
         raise RequestError(f"record {file}: {error.strerror or error}") from None
+    try:
+        schema = v1.schema_of(content)
+        if schema == 1:
+            return v1.parse(content)
+        if schema is not None and schema > SCHEMA:
+            raise RequestError(f"{file} has record schema {schema}; this mia-bench reads up to {SCHEMA}: update it")
+        return Record.model_validate_json(content)
     except ValidationError as error:
         raise RequestError(f"{file} is not a mia-bench record: {first_problem(error)}") from None
 

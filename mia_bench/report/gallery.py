@@ -11,7 +11,7 @@ from ..files import write_atomic
 from ..protocol import split as splits
 from ..protocol.images import picture
 from ..protocol.model import Protocol
-from ..records import attempt as reconstructions
+from ..records import attempt as attempts
 from ..records.record import Record
 
 SCALE = 2
@@ -29,10 +29,10 @@ def write(
 
     ``shown`` photos, and reconstructions of each cell, stand in an identity's row.
     """
-    done = [record for record in records if record.status == "ok" and reconstructions.file_of(record, folder).exists()]
+    done = [r for r in records if r.status == "ok" and attempts.file_of(r.request.attempt_id, folder).exists()]
     if not done:
         return None
-    found = [reconstructions.read(record, protocol, folder) for record in done]
+    found = [attempts.reconstructions(record.request, protocol.data.image, folder) for record in done]
     rows: list[tuple[str, list[list[Tensor]]]] = []
     for fold in done[0].folds:
         split = splits.make(protocol, fold)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..bench import api
+from ..bench import planning
 from ..board.comparison import groups
 from ..files import write_atomic
 from ..plugin.access import Access
@@ -26,7 +26,7 @@ from ..protocol import split as splits
 from ..protocol.images import picture
 from ..protocol.model import Protocol
 from ..protocol.split import Split
-from ..records import attempt as reconstructions
+from ..records import attempt as attempts
 from ..records.record import Record, read_folder
 from .key import KEY, NO, PAGE, SCHEMA, YES, Key, Question
 
@@ -163,7 +163,7 @@ def _protocol(request: Request, record: Record) -> Protocol:
         raise RequestError(
             f"{request.run} was made with protocol {name}, which is not built in; give its --protocol FILE"
         )
-    loaded = api.open_protocol(name, request.data)
+    loaded = planning.open_protocol(name, request.data)
     if loaded.sha256 != record.protocol.sha256:
         raise RequestError(
             f"{request.run} was made with protocol {record.protocol.name} v{record.protocol.version} "
@@ -206,7 +206,10 @@ def _plan(request: Request, records: Sequence[Record], loaded: Protocol, split: 
 
     who: list[tuple[Question, dict[str, Tensor]]] = []
     same: list[tuple[Question, dict[str, Tensor]]] = []
-    found = {record.attack: reconstructions.read(record, loaded, request.run)[split.fold] for record in records}
+    found = {
+        record.attack: attempts.reconstructions(record.request, loaded.data.image, request.run)[split.fold]
+        for record in records
+    }
     for identity in sorted(identities):
         strangers = [person for person in people if person != identity]
         # the same trials of every attack, so that all start from the same seeds

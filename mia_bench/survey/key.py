@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..plugin.errors import RequestError, first_problem
-from ..records.record import ProtocolId
+from ..records.request import ProtocolId
 
 SCHEMA = 1
 

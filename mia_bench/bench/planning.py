@@ -1,18 +1,20 @@
-"""What ``mia-bench run`` does, for programs."""
+"""From what is asked to cells: validated whole before anything runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from ..files import check_writable
-from ..plugin.errors import RequestError
+from ..plugin.attack import Attack
+from ..plugin.defense import Defense, Pipeline
+from ..plugin.errors import RequestError, told
+from ..plugin.target import Target
 from ..protocol import model as protocols
 from ..protocol import readers
 from ..protocol import suite as suites
 from ..protocol.model import Protocol
 from ..records.record import Record
-from ..report import report
 from . import runner
 from .cell import Cell, Settings
 from .executor import Executor
@@ -37,10 +39,10 @@ def plan(
     registry: Registry,
     protocol: Protocol,
     *,
-    defenses: Sequence[str] = (),
-    attacks: Sequence[str] = (),
+    defenses: Sequence[str | Defense | Pipeline] = (),
+    attacks: Sequence[str | Attack] = (),
     suite: str | None = None,
-    target: str | None = None,
+    target: str | Target | None = None,
     generator: str | None = None,
     folds: Sequence[str] = (),
     identities: int | None = None,
@@ -89,7 +91,7 @@ def plan(
     pipelines = {}
     for spec in ("none", *defenses):
         pipeline = registry.defense(spec)
-        _accept(f"defense {spec!r}", pipeline.check, protocol.split.target_classes)
+        _accept(f"defense {pipeline.spec!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
     chosen = {}
     for spec in terms.attacks if terms else ():
@@ -98,9 +100,9 @@ def plan(
         except RequestError as error:
             raise RequestError(f"suite {suite}: {error}") from None
         chosen[attack.spec] = attack
-    for spec in attacks or (() if terms else protocol.run.attacks):
-        attack = registry.attack(spec)
-        _accept(f"attack {spec!r}", attack.check, latent)
+    for asked in attacks or (() if terms else protocol.run.attacks):
+        attack = registry.attack(asked)
+        _accept(f"attack {attack.spec!r}", attack.check, latent)
         chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 
@@ -112,60 +114,16 @@ def execute(
     fresh: bool = False,
     watcher: Watcher | None = None,
     executor: Executor | None = None,
-) -> Iterator[Record]:
-    """Run planned cells into a folder of records, resuming what is there."""
-    check_writable(out)
-    return runner.run(cells, out, fresh=fresh, watcher=watcher, executor=executor)
-
-
-def evaluate(
-    defense: str | Sequence[str] = (),
-    *,
-    protocol: str = "orl",
-    data: str | Path | None = None,
-    attacks: str | Sequence[str] = (),
-    suite: str | None = None,
-    target: str | None = None,
-    generator: str | None = None,
-    folds: Sequence[str] = (),
-    identities: int | None = None,
-    trials: int | None = None,
-    budget: int | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
-    plugins: Sequence[str | Path] = (),
-    fresh: bool = False,
-    executor: Executor | None = None,
 ) -> list[Record]:
-    """Attack a target with and without defenses and return the records, as ``mia-bench run`` does.
+    """Run planned cells into a folder of records, resuming what is there; their records in the order of the cells."""
+    check_writable(out)
+    return in_order(cells, runner.run(cells, out, fresh=fresh, watcher=watcher, executor=executor))
 
-    ``defense`` is one spec such as ``"topk5+round2"`` or several; ``data`` the folder of photos of a protocol that does
-    not say where they are; ``suite`` a list of attacks such as ``"v1"``; ``generator`` the attacker's D by its name in
-    the protocol; ``out`` the folder of records (``runs/PROTOCOL``).
 
-    Raises RequestError for a request that cannot be carried out. A cell that fails is a record with status ``error``.
-    """
-    loaded = open_protocol(protocol, data)
-    cells = plan(
-        Registry(tuple(map(Path, plugins))),
-        loaded,
-        defenses=[defense] if isinstance(defense, str) else defense,
-        attacks=[attacks] if isinstance(attacks, str) else attacks,
-        suite=suite,
-        target=target,
-        generator=generator,
-        folds=folds,
-        identities=identities,
-        trials=trials,
-        budget=budget,
-        seed=seed,
-        device=device,
-    )
-    folder = Path(out) if out else default_out(loaded)
-    records = list(execute(cells, folder, fresh=fresh, executor=executor))
-    report.write(records, loaded, folder)
-    return records
+def in_order(cells: Sequence[Cell], found: Iterable[Record]) -> list[Record]:
+    """The records of cells in their order, whichever were done first."""
+    by_id = {record.cell_id: record for record in found}
+    return [by_id[cell.cell_id] for cell in cells]
 
 
 def default_out(protocol: Protocol) -> Path:
@@ -180,7 +138,7 @@ def _accept(what: str, check: Callable[[int], None], size: int) -> None:
     except ValueError as error:
         raise RequestError(f"{what}: {error}") from None
     except Exception as error:  # a plugin's check may fail in any way: whatever it raises is the answer
-        raise RequestError(f"{what}: its check raised {type(error).__name__}: {error}") from error
+        raise RequestError(f"{what}: its check raised {told(error)}") from error
 
 
 def _check_request(

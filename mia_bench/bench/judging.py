@@ -1,0 +1,203 @@
+"""From an attempt to a judgement: what independent recognisers say of its images. The target is not asked."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..plugin.defense import TrainedDefense
+from ..plugin.evaluator import HEADLINE, Evaluator, HasFeatures
+from ..plugin.seeds import derive
+from ..records.attempt import Attempt, FoldAttempt
+from ..records.figures import MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
+from ..records.record import Results
+from ..records.request import Request
+from . import metrics
+from .cell import Settings
+from .controls import Controls, Ranks, Terms, controls
+from .laboratory import Laboratory, mean_of_people
+from .sandbox import undisturbed
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One fold."""
+
+    rows: list[IdentityRow]
+    top5: dict[str, list[float]]
+    """By evaluator: the share of each identity's reconstructions whose person is among its first five."""
+    ranks: dict[str, Ranks]
+    """Of the controls' images, by evaluator."""
+    real: dict[str, float]
+    """By evaluator and the majority: share of real photos whose person is put first, averaged within a person first."""
+    controls: Controls
+    metrics: dict[str, float]
+
+
+def judgement_id(settings: Settings) -> str:
+    """Hash of who judges, and against what."""
+    null, seen = settings.null_attack, [*settings.evaluators]
+    content = {
+        "protocol": settings.protocol.sha256,
+        "evaluators": [(one.spec, one.parameters, one.source_sha256, one.missing()) for one in seen],
+        "null": (null.spec, null.parameters, null.source_sha256),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def judge(
+    attempt: Attempt, request: Request, settings: Settings, lab: Laboratory, training: TrainedDefense | None
+) -> Results:
+    """The results of a cell from its attempt alone; ``training`` is the defense that trained the target, for the
+    null."""
+    judged = []
+    for fold, left in attempt.folds.items():
+        identities = lab.split(fold).targets[: request.identities]
+        terms = Terms(fold, request.generator, identities, request.trials, request.seed, settings.null_attack, training)
+        with undisturbed(derive(request.seed, fold, "global", "judging")):
+            held_back = development(request, fold, identities)
+            judged.append(judge_fold(left, terms, lab, held_back))
+    rows = [row for fold in judged for row in fold.rows]
+    return Results(
+        judgement=judgement_id(settings),
+        evaluators=_evaluators(judged),
+        left_out=lab.left_out,
+        majority=_majority(judged),
+        metrics={name: _mean([fold.metrics[name] for fold in judged]) for name in judged[0].metrics},
+        utility=attempt.facts.utility,
+        queries=attempt.facts.queries,
+        budgets=attempt.facts.budgets,
+        rows=rows,
+        probes=attempt.facts.probes,
+    )
+
+
+def development(request: Request, fold: str, identities: Sequence[str]) -> frozenset[str]:
+    """Those of a fold's identities on whom a suite's best attack is chosen: drawn by seed, not by name."""
+    order = torch.randperm(
+        len(identities), generator=torch.Generator().manual_seed(derive(request.seed, fold, "development"))
+    )
+    return frozenset(identities[place] for place in order[: request.development].tolist())
+
+
+def judge_fold(left: FoldAttempt, terms: Terms, lab: Laboratory, held_back: frozenset[str]) -> Judged:
+    """One row per identity of a fold; ``held_back`` are for development."""
+    fold, identities, each = terms.fold, terms.identities, terms.trials
+    shown = [identity for identity in identities for _ in range(each)]
+    made = controls(lab, terms)
+    evaluators: dict[str, Evaluator] = {evaluator.spec: evaluator for evaluator in lab.evaluators_present}
+    of_controls = {name: made.ranks(lab, evaluator, fold) for name, evaluator in evaluators.items()}
+    fitted = lab.fitted(fold)
+    device = lab.engine.device
+    ranks = {name: found.rank_of(left.images.to(device), shown).view(-1, each) for name, found in fitted.items()}
+    hits = hits_of(ranks)
+    offered = left.offered.to(device)
+    curve = torch.stack([fitted[HEADLINE].rank_of(images, shown).view(-1, each) == 0 for images in offered])
+    # by kind of control: what R_eval says, by identity
+    seen = {
+        name: shares(torch.tensor(getattr(of_controls[HEADLINE], name)) == 0, getattr(made, name).people, identities)
+        for name in ("floor", "null", "ceiling")
+    }
+    rows = [
+        IdentityRow(
+            identity=identity,
+            fold=fold,
+            trials=each,
+            top1=_share(hits[HEADLINE][i]),
+            top5=_share(ranks[HEADLINE][i] < 5),
+            target_score=_share(left.target_score.view(-1, each)[i]),
+            target_top1=_share(left.target_top1.view(-1, each)[i]),
+            floor=seen["floor"][i],
+            ceiling=seen["ceiling"][i],
+            null=seen["null"][i],
+            evaluators={name: _share(hits[name][i]) for name in ranks},
+            majority=_share(hits[MAJORITY][i]),
+            converged=_share(left.converged.view(-1, each)[i]),
+            queries=float(left.queries.view(-1, each)[i].float().mean()),
+            held_out=identity not in held_back,
+            curve=[_share(found) for found in curve[:, i]],
+        )
+        for i, identity in enumerate(identities)
+    ]
+    unseen = lab.split(fold).q3_test
+    real = hits_of({name: torch.tensor(found.real) for name, found in of_controls.items()})
+    return Judged(
+        rows,
+        {name: [_share(own < 5) for own in rank] for name, rank in ranks.items()},
+        of_controls,
+        {name: mean_of_people(hit, unseen) for name, hit in real.items()},
+        made,
+        _metrics(lab, fold, identities, left.images, shown),
+    )
+
+
+def hits_of(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whether (B,) bool each evaluator, and the ``majority``, puts the person first: more than half of them do."""
+    hits = {name: rank == 0 for name, rank in ranks.items()}
+    return hits | {MAJORITY: 2 * torch.stack(list(hits.values())).sum(0) > len(hits)}
+
+
+def shares(hit: Tensor, shown: Sequence[str], identities: Sequence[str]) -> list[float]:
+    """Of each identity's images, from whether (B,) each counts and whom (B) it is meant to show."""
+    places = [[i for i, person in enumerate(shown) if person == identity] for identity in identities]
+    return [round(float(hit[own].float().mean()), 6) for own in places]
+
+
+def _metrics(
+    lab: Laboratory, fold: str, identities: tuple[str, ...], images: Tensor, shown: list[str]
+) -> dict[str, float]:
+    """The reconstructions beside the photos that R_tar learnt these people from."""
+    q2, recogniser = lab.split(fold).q2, lab.evaluator(fold).recogniser
+    own = q2.take(torch.isin(q2.labels, q2.labels_of(identities)).nonzero().squeeze(1))
+
+    def seen(these: Tensor) -> dict[str, metrics.Vectors]:
+        views = {"pictures": these[:, 0]} | (
+            {"features": recogniser.features(these)} if isinstance(recogniser, HasFeatures) else {}
+        )
+        return {name: view.cpu().double().numpy() for name, view in views.items()}
+
+    made_of = q2.labels_of(tuple(shown)).numpy()
+    return metrics.compare(seen(images), made_of, seen(own.images), own.labels.numpy())
+
+
+def _evaluators(folds: Sequence[Judged]) -> dict[str, EvaluatorAccuracy]:
+    """Each one's figures, over the identities of all folds."""
+    return {
+        name: EvaluatorAccuracy(
+            top1=_mean([row.evaluators[name] for fold in folds for row in fold.rows]),
+            top5=_mean([share for fold in folds for share in fold.top5[name]]),
+            **_read_against(folds, name),
+        )
+        for name in folds[0].top5
+    }
+
+
+def _majority(folds: Sequence[Judged]) -> MajorityAccuracy:
+    """Of the images that more than half of the evaluators take for the person."""
+    said = [row.majority for fold in folds for row in fold.rows if row.majority is not None]
+    return MajorityAccuracy(top1=_mean(said), **_read_against(folds, MAJORITY))
+
+
+def _read_against(folds: Sequence[Judged], name: str) -> dict[str, float]:
+    """The controls of an evaluator, or of the majority, over the identities of all folds."""
+    found = {"real_top1": _mean([fold.real[name] for fold in folds])}
+    for kind in ("floor", "null", "ceiling"):
+        values: list[float] = []
+        for fold in folds:
+            hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in fold.ranks.items()})
+            people, identities = getattr(fold.controls, kind).people, [row.identity for row in fold.rows]
+            values += shares(hits[name], people, identities)
+        found[kind] = _mean(values)
+    return found
+
+
+def _share(values: Tensor) -> float:
+    return round(min(1.0, float(values.float().mean())), 6)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 6)
