@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import evaluate
-    from .plugin import Access, Attack, Defense, Evaluator, Reconstructions, RequestError, Target, Trials
+    from .plugin import (
+        Access,
+        Attack,
+        Defense,
+        Evaluator,
+        Reconstructions,
+        RequestError,
+        Target,
+        TrainedDefense,
+        Trials,
+    )
     from .records.record import Record
 
 __all__ = [
@@ -20,6 +30,7 @@ __all__ = [
     "Record",
     "RequestError",
     "Target",
+    "TrainedDefense",
     "Trials",
     "evaluate",
 ]

@@ -12,6 +12,7 @@ from ..plugin.target import Target
 from ..protocol.model import Protocol
 from ..records.environment import mia_bench_version
 from ..records.request import ComponentId, ProtocolId, Request
+from .judging import Terms
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Settings:
     def budget(self) -> int:
         """Queries a trial may spend."""
         return self.budgets[-1]
+
+    @property
+    def terms(self) -> Terms:
+        """Who judges, and against what."""
+        return Terms(self.protocol, self.evaluators, self.null_attack)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Terms:
+class Scope:
     """Whose controls: they depend on neither the attack nor what a defense does to answers."""
 
     fold: str
@@ -101,60 +101,60 @@ class Controls:
         return found
 
 
-def controls(lab: Laboratory, terms: Terms) -> Controls:
+def controls(lab: Laboratory, scope: Scope) -> Controls:
     """One fold's control images; the null's attack is run unless the cache has what it left."""
-    split, prior = lab.split(terms.fold), lab.generator(terms.fold, terms.generator)
-    trials = lab.trials(terms.fold, terms.generator, terms.identities, terms.trials, terms.seed)
-    shown = [identity for identity in terms.identities for _ in range(terms.trials)]
+    split, prior = lab.split(scope.fold), lab.generator(scope.fold, scope.generator)
+    trials = lab.trials(scope.fold, scope.generator, scope.identities, scope.trials, scope.seed)
+    shown = [identity for identity in scope.identities for _ in range(scope.trials)]
     unseen = split.q3_test
-    key = _key(lab, terms)
+    key = _key(lab, scope)
     return Controls(
         floor=Shown(prior.decode(trials.z0), shown),
-        null=Shown(_null(lab, terms, key), shown),
+        null=Shown(_null(lab, scope, key), shown),
         ceiling=Shown(prior.decode(prior.encode(unseen.images)), unseen.names),
         real=Shown(unseen.images, unseen.names),
         key=key,
     )
 
 
-def _null(lab: Laboratory, terms: Terms, key: str) -> Tensor:
+def _null(lab: Laboratory, scope: Scope, key: str) -> Tensor:
     file = cache_dir() / "controls" / f"{key}.safetensors"
-    shape = (len(terms.identities) * terms.trials, 1, *lab.protocol.data.image)
+    shape = (len(scope.identities) * scope.trials, 1, *lab.protocol.data.image)
     try:
         images = load(file.read_bytes())["images"]
         if tuple(images.shape) == shape and bool(((images >= 0) & (images <= 1)).all()):
             return images.to(lab.engine.device)
     except (OSError, SafetensorError, KeyError):
         pass
-    target = lab.null_target(terms.fold, terms.training)
-    prior = lab.generator(terms.fold, terms.generator)
-    trials = lab.trials(terms.fold, terms.generator, terms.identities, terms.trials, terms.seed)
+    target = lab.null_target(scope.fold, scope.training)
+    prior = lab.generator(scope.fold, scope.generator)
+    trials = lab.trials(scope.fold, scope.generator, scope.identities, scope.trials, scope.seed)
     oracle, _ = open_oracle(
         [target],
         target.logits,
-        access=terms.null_attack.access,
+        access=scope.null_attack.access,
         leaves=Access.SCORES,
         replicate=torch.zeros(len(trials), dtype=torch.int64),
         budgets=(lab.protocol.run.budget,),
         image=lab.protocol.data.image,
     )
-    with undisturbed(derive(terms.seed, terms.fold, "global", "null")):
-        made = terms.null_attack.run(oracle, copy.deepcopy(prior), trials.copied())
-    images = checked(made, trials, lab.protocol.data.image, terms.null_attack).images
+    with undisturbed(derive(scope.seed, scope.fold, "global", "null")):
+        made = scope.null_attack.run(oracle, copy.deepcopy(prior), trials.copied())
+    images = checked(made, trials, lab.protocol.data.image, scope.null_attack).images
     write_atomic(file, save({"images": images.cpu().contiguous()}))
     return images
 
 
-def _key(lab: Laboratory, terms: Terms) -> str:
+def _key(lab: Laboratory, scope: Scope) -> str:
     """Hash of all that decides the images: who judges them is no part of it."""
-    attack = terms.null_attack
+    attack = scope.null_attack
     content = {
         "format": FORMAT,
-        "experiment": lab.protocol.experiment_sha256(terms.generator),
+        "experiment": lab.protocol.experiment_sha256(scope.generator),
         "budget": lab.protocol.run.budget,
-        "null": lab.lesson(Role("null", terms.training), terms.fold).sha256,
+        "null": lab.lesson(Role("null", scope.training), scope.fold).sha256,
         "device": lab.engine.device.type,
-        "run": [terms.fold, terms.generator, terms.identities, terms.trials, terms.seed],
+        "run": [scope.fold, scope.generator, scope.identities, scope.trials, scope.seed],
         "attack": (attack.spec, attack.parameters, attack.source_sha256),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..plugin.attack import Attack
 from ..plugin.defense import TrainedDefense
 from ..plugin.evaluator import HEADLINE, Evaluator, HasFeatures
 from ..plugin.seeds import derive
+from ..protocol.model import Protocol
 from ..records.attempt import Attempt, FoldAttempt
 from ..records.figures import MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
 from ..records.record import Results
 from ..records.request import Request
 from . import metrics
-from .cell import Settings
-from .controls import Controls, Ranks, Terms, controls
+from .controls import Controls, Ranks, Scope, controls
 from .laboratory import Laboratory, mean_of_people
 from .sandbox import undisturbed
 
@@ -38,32 +39,39 @@ class Judged:
     metrics: dict[str, float]
 
 
-def judgement_id(settings: Settings) -> str:
-    """Hash of who judges, and against what."""
-    null, seen = settings.null_attack, [*settings.evaluators]
-    content = {
-        "protocol": settings.protocol.sha256,
-        "evaluators": [(one.spec, one.parameters, one.source_sha256, one.missing()) for one in seen],
-        "null": (null.spec, null.parameters, null.source_sha256),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Terms:
+    """Who judges, and what an evaluator's figure is read against."""
+
+    protocol: Protocol
+    evaluators: tuple[Evaluator, ...]
+    null_attack: Attack
+
+    @property
+    def judgement_id(self) -> str:
+        """Hash of all that decides a judgement but the attempt."""
+        null = self.null_attack
+        content = {
+            "protocol": self.protocol.sha256,
+            "evaluators": [(one.spec, one.parameters, one.source_sha256, one.missing()) for one in self.evaluators],
+            "null": (null.spec, null.parameters, null.source_sha256),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def judge(
-    attempt: Attempt, request: Request, settings: Settings, lab: Laboratory, training: TrainedDefense | None
-) -> Results:
+def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, training: TrainedDefense | None) -> Results:
     """The results of a cell from its attempt alone; ``training`` is the defense that trained the target, for the
     null."""
     judged = []
     for fold, left in attempt.folds.items():
         identities = lab.split(fold).targets[: request.identities]
-        terms = Terms(fold, request.generator, identities, request.trials, request.seed, settings.null_attack, training)
+        scope = Scope(fold, request.generator, identities, request.trials, request.seed, by.null_attack, training)
         with undisturbed(derive(request.seed, fold, "global", "judging")):
             held_back = development(request, fold, identities)
-            judged.append(judge_fold(left, terms, lab, held_back))
+            judged.append(judge_fold(left, scope, lab, held_back))
     rows = [row for fold in judged for row in fold.rows]
     return Results(
-        judgement=judgement_id(settings),
+        judgement=by.judgement_id,
         evaluators=_evaluators(judged),
         left_out=lab.left_out,
         majority=_majority(judged),
@@ -84,11 +92,11 @@ def development(request: Request, fold: str, identities: Sequence[str]) -> froze
     return frozenset(identities[place] for place in order[: request.development].tolist())
 
 
-def judge_fold(left: FoldAttempt, terms: Terms, lab: Laboratory, held_back: frozenset[str]) -> Judged:
+def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: frozenset[str]) -> Judged:
     """One row per identity of a fold; ``held_back`` are for development."""
-    fold, identities, each = terms.fold, terms.identities, terms.trials
+    fold, identities, each = scope.fold, scope.identities, scope.trials
     shown = [identity for identity in identities for _ in range(each)]
-    made = controls(lab, terms)
+    made = controls(lab, scope)
     evaluators: dict[str, Evaluator] = {evaluator.spec: evaluator for evaluator in lab.evaluators_present}
     of_controls = {name: made.ranks(lab, evaluator, fold) for name, evaluator in evaluators.items()}
     fitted = lab.fitted(fold)

@@ -11,7 +11,6 @@ from ..records import record as records
 from ..records.record import Record
 from .cell import Cell
 from .executor import Executor, InProcess, Job
-from .judging import judgement_id
 from .watcher import Watcher
 from .worker import Outcome, Worker
 
@@ -41,17 +40,6 @@ def run(
         outcome = job.result()
         _write(outcome, out)
         watcher.cell_done(jobs[job], outcome.record, False)
-        yield outcome.record
-
-
-def judge(cells: Sequence[Cell], out: Path, watcher: Watcher) -> Iterator[Record]:
-    """The records of finished cells, judged again from their attempts; RequestError if one has no attempt there."""
-    worker = Worker(watcher)
-    for cell in cells:
-        outcome = worker.judge(cell, attempts.read(cell.request.attempt_id, out))
-        if outcome.record.status == "ok":  # what could be judged before is kept where it no longer can
-            _write(outcome, out)
-        watcher.cell_done(cell, outcome.record, False)
         yield outcome.record
 
 
@@ -90,6 +78,6 @@ def finished_record(cell: Cell, out: Path) -> Record | None:
     existing = records.read(file)
     if existing.status == "error" or existing.request != cell.request:
         return None
-    if existing.results is not None and existing.results.judgement != judgement_id(cell.settings):
+    if existing.results is not None and existing.results.judgement != cell.settings.terms.judgement_id:
         return None
     return existing

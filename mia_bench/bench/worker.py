@@ -83,7 +83,7 @@ class Worker:
         return Outcome(record, content)
 
     def _judged(self, cell: Cell, lab: Laboratory, made: Attempt) -> Results:
-        return judge(made, cell.request, cell.settings, lab, cell.defense.training)
+        return judge(made, cell.request, cell.settings.terms, lab, cell.defense.training)
 
     def _laboratory(self, settings: Settings) -> Laboratory:
         key = (settings.protocol.sha256, settings.device, tuple(one.spec for one in settings.evaluators))

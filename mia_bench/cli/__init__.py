@@ -11,6 +11,7 @@ import click
 
 from ..plugin.errors import RequestError
 from .data import data
+from .judge import judge
 from .leaderboard import leaderboard
 from .listing import list_
 from .new import new
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (run, show, list_, train, new, data, leaderboard, paper, survey):
+for command in (run, show, judge, list_, train, new, data, leaderboard, paper, survey):
     cli.add_command(command)
 
 
