@@ -1,1 +1,1 @@
-"""Judges, one a file."""
+"""One evaluator a file."""

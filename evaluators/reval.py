@@ -16,7 +16,7 @@ class FeatureRecogniser(ModuleRecogniser):
 
 
 class REval(Evaluator):
-    """The protocol's own R_eval, trained by its recipe on Q3: the headline's judge."""
+    """The protocol's own R_eval, by its recipe, on Q3: the headline's evaluator."""
 
     name = "reval"
 

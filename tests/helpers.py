@@ -1,4 +1,4 @@
-"""What several tests need: a command line, folders of made-up faces, scores."""
+"""What several tests need: a command line, folders of made-up faces, scores, services and oracles."""
 
 import os
 import subprocess
@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
+from mia_bench.bench.offers import Offers
+from mia_bench.bench.oracle import Ledger, open_oracle
+from mia_bench.plugin import Access, ModuleRecogniser, Oracle, Pipeline, Query, Recogniser, Service
 
 
 def mia(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,3 +53,40 @@ def random_scores(batch: int, classes: int, seed: int = 0) -> torch.Tensor:
     """Softmax scores (batch, classes) of random logits."""
     logits = 3 * torch.randn(batch, classes, generator=torch.Generator().manual_seed(seed))
     return logits.softmax(1)
+
+
+def service_of(inner: Service, pipeline: Pipeline, rng: torch.Generator | None = None) -> Service:
+    """A service behind defenses that prepare nothing, with nothing remembered yet."""
+    return pipeline.wrap(inner, [None] * len(pipeline.stages), rng or torch.Generator().manual_seed(0))
+
+
+def answers(pipeline: Pipeline, scores: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
+    """What goes out of a service that answers these scores (batch, classes), each to an account of its own."""
+    query = Query(torch.zeros(len(scores), 1, 1, 1), torch.arange(len(scores)))
+    return service_of(lambda asked: scores, pipeline, rng)(query)
+
+
+def oracle_of(
+    target: Recogniser,
+    pipeline: Pipeline,
+    access: Access = Access.SCORES,
+    trials: int = 1,
+    budget: int = 100,
+    *,
+    budgets: tuple[int, ...] | None = None,
+    offers: Offers | None = None,
+    image: tuple[int, int] = (32, 32),
+    rng: torch.Generator | None = None,
+) -> tuple[Oracle, Ledger]:
+    """The oracle of one attack on a target behind defenses that prepare nothing, and its ledger: one service for all
+    trials, a budget of ``budget`` or of the last of ``budgets``."""
+    return open_oracle(
+        [service_of(target, pipeline, rng)],
+        target.logits if isinstance(target, ModuleRecogniser) else None,
+        access=access,
+        leaves=pipeline.access,
+        replicate=torch.zeros(trials, dtype=torch.int64),
+        budgets=budgets or (budget,),
+        image=image,
+        offers=offers,
+    )

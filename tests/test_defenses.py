@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mia_bench.plugin import Access, ComponentError, Defense, Pipeline, bounded, top_label
 from mia_bench.plugin.errors import RequestError
 
-from .helpers import random_scores
+from .helpers import answers, random_scores
 
 EXAMPLES = ["none", "topk1", "topk5", "round1", "round2", "noise0.05", "labelonly", "topk5+round2", "noise0.1+topk3"]
 
@@ -22,10 +22,10 @@ def test_contract(registry, spec):
     defense = registry.defense(spec)
     scores = random_scores(50, 20)
     before = scores.clone()
-    released = defense.release(scores, rng())
+    released = answers(defense, scores, rng())
     assert released.shape == scores.shape
     assert torch.equal(scores, before), "a defense must not change its input"
-    again = defense.release(scores, rng())
+    again = answers(defense, scores, rng())
     assert (
         torch.equal(
             released,
@@ -61,18 +61,18 @@ def test_topk_releases_k_unchanged_scores_and_raises_no_rank(k, seed):
 
 def test_composition_runs_left_to_right(registry):
     scores = torch.tensor([[0.44, 0.36, 0.2]])
-    kept = registry.defense("topk2+round1").release(scores, rng())
+    kept = answers(registry.defense("topk2+round1"), scores, rng())
     assert kept[0, :2].tolist() == pytest.approx([0.4, 0.4])
     assert bool(kept[0, 2].isnan())
     # rounding first makes the first two equal, and top-1 then takes the first of them
-    assert registry.defense("round1+topk1").release(scores, rng())[0].isnan().tolist() == [False, True, True]
+    assert answers(registry.defense("round1+topk1"), scores, rng())[0].isnan().tolist() == [False, True, True]
     scores = torch.tensor([[0.36, 0.44, 0.2]])
-    assert registry.defense("round1+topk1").release(scores, rng())[0].isnan().tolist() == [False, True, True]
-    assert registry.defense("topk1+round1").release(scores, rng())[0].isnan().tolist() == [True, False, True]
+    assert answers(registry.defense("round1+topk1"), scores, rng())[0].isnan().tolist() == [False, True, True]
+    assert answers(registry.defense("topk1+round1"), scores, rng())[0].isnan().tolist() == [True, False, True]
 
 
 def test_rounding_keeps_withheld_scores_withheld(registry):
-    released = registry.defense("topk3+round2+noise0.01").release(random_scores(10, 20), rng())
+    released = answers(registry.defense("topk3+round2+noise0.01"), random_scores(10, 20), rng())
     assert (~released.isnan()).sum(1).tolist() == [3] * 10
 
 
@@ -80,7 +80,7 @@ def test_noise_is_renormalised_and_fresh(registry):
     scores = random_scores(100, 20)
     stream = rng()
     noise = registry.defense("noise0.05")
-    one, two = noise.release(scores, stream), noise.release(scores, stream)
+    one, two = answers(noise, scores, stream), answers(noise, scores, stream)
     assert torch.allclose(one.sum(1), torch.ones(100), atol=1e-5)
     assert not torch.equal(one, two)
     assert float((one - scores).abs().mean()) > 0.005
@@ -89,7 +89,7 @@ def test_noise_is_renormalised_and_fresh(registry):
 def test_labelonly_tells_the_label_and_nothing_else(registry):
     scores = random_scores(30, 20)
     pipeline = registry.defense("round2+labelonly")
-    released = pipeline.release(scores, rng())
+    released = answers(pipeline, scores, rng())
     assert pipeline.access is Access.LABEL_ONLY
     assert released.nansum(1).tolist() == [1.0] * 30
     assert torch.equal(top_label(released), top_label(scores.round(decimals=2)))
@@ -142,19 +142,19 @@ class InPlace(Defense):
 def test_editing_the_scores_in_place_hides_nothing():
     scores = random_scores(3, 5)
     with pytest.raises(ComponentError, match="withholds = True"):
-        Pipeline((InPlace(),)).release(scores, rng())
+        answers(Pipeline((InPlace(),)), scores, rng())
     assert not bool(scores.isnan().any())
 
 
 @pytest.mark.parametrize("how", ["shape", "raise", "type", "integers", "nan", "negative", "infinite", "above"])
 def test_a_broken_answer_is_refused_at_the_door(how):
     with pytest.raises(ComponentError, match="defense faulty:how="):
-        Pipeline((Faulty(how=how),)).release(random_scores(3, 5), rng())
+        answers(Pipeline((Faulty(how=how),)), random_scores(3, 5), rng())
 
 
 def test_withholding_everything_is_refused():
     with pytest.raises(ComponentError, match="withheld every score"):
-        Pipeline((Silent(),)).release(random_scores(3, 5), rng())
+        answers(Pipeline((Silent(),)), random_scores(3, 5), rng())
 
 
 @pytest.mark.parametrize(

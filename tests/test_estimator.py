@@ -49,11 +49,12 @@ def test_c_grows_with_the_perturbation_on_the_real_target(lab):
     """Fig. 7's tendency: the larger sigma^2, the larger C and the further g is from the true gradient."""
     import torch.nn.functional as F
 
+    from mia_bench.networks.lesson import Role
     from mia_bench.plugin import ModuleRecogniser
 
     split = lab.split("A")
     trials = lab.trials("A", "vae", split.targets[:5], 2, seed=0)
-    generator, target = lab.generator("A", "vae"), lab._trained("target", "A")
+    generator, target = lab.generator("A", "vae"), lab.trained(Role("target"), "A")
     recogniser = ModuleRecogniser(target, lab.engine)
 
     def loss(z, labels):

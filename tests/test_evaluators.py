@@ -1,4 +1,4 @@
-"""Every registered judge keeps the contract; what the panel says; the face embedder's calibration."""
+"""Every registered evaluator keeps the contract; what they say together; the face embedder's calibration."""
 
 import importlib.util
 import inspect
@@ -12,55 +12,58 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench.bench.laboratory import Judge, Laboratory, accuracy
-from mia_bench.bench.panel import hits_of
+from mia_bench.bench.judging import hits_of
+from mia_bench.bench.laboratory import Fitted, Laboratory, accuracy
 from mia_bench.bench.registry import Registry
-from mia_bench.plugin import Evaluator, Fitting, HasFeatures, NetworkEvaluator, Recogniser
+from mia_bench.networks.lesson import Role
+from mia_bench.plugin import Evaluator, HasFeatures, NetworkEvaluator, Recogniser
 from mia_bench.protocol import model as protocol
-from mia_bench.records.record import MAJORITY
+from mia_bench.records.figures import MAJORITY
 
-JUDGES = ["reval", "cnn", "lda", "hog"]
+QUICK = ["reval", "cnn", "lda", "hog"]
 
 
 @pytest.fixture(scope="module")
-def jury(lab):
-    """Every registered judge that can judge here quickly."""
+def everyone(lab):
+    """Every registered evaluator that can judge here quickly, fitted."""
     names = [entry.name for entry in Registry().entries("evaluator")]
-    assert set(JUDGES) | {"face-embedder"} <= set(names)
-    return lab.judges("A")
+    assert set(QUICK) | {"face-embedder"} <= set(names)
+    return lab.fitted("A")
 
 
-@pytest.mark.parametrize("name", JUDGES)
-def test_a_judge_keeps_the_contract(lab, jury, name):
-    split, judge = lab.split("A"), jury[name]
-    scores = judge.recogniser.scores(split.q3_test.images)
+@pytest.mark.parametrize("name", QUICK)
+def test_an_evaluator_keeps_the_contract(lab, everyone, name):
+    split, fitted = lab.split("A"), everyone[name]
+    scores = fitted.recogniser.scores(split.q3_test.images)
     assert scores.shape == (len(split.q3_test), split.q3.classes)
     assert scores.dtype == torch.float32
     known = scores[~scores.isnan()]
     assert 0 <= float(known.min()) <= float(known.max()) <= 1
-    assert judge.people == split.q3.people
-    assert accuracy(judge, split.q3_test) > 0.85, "well above 1 in 20"
-    odd = judge.recogniser.scores(torch.zeros(2, 1, 32, 32))
+    assert fitted.people == split.q3.people
+    assert accuracy(fitted, split.q3_test) > 0.85, "well above 1 in 20"
+    odd = fitted.recogniser.scores(torch.zeros(2, 1, 32, 32))
     assert odd.shape == (2, split.q3.classes), "a black image is an image too"
 
 
-@pytest.mark.parametrize("name", JUDGES)
-def test_a_judge_learns_from_q3_alone_and_says_the_same_again(lab, jury, name):
-    """It is given nothing else; fitted again on the same photos it gives the same scores, on others it does not."""
+@pytest.mark.parametrize("name", QUICK)
+def test_an_evaluator_learns_from_q3_alone_and_says_the_same_again(lab, everyone, name, monkeypatch):
+    """It is given nothing else but Q1; fitted again on the same photos it gives the same scores, on others it does
+    not."""
     split, evaluator = lab.split("A"), Registry().evaluator(name)
-    given = []
+    given, fit = [], type(evaluator).fit
 
-    class Watched(type(evaluator)):  # type: ignore[misc]
-        def fit(self, fitting):
-            given.append(fitting)
-            return super().fit(fitting)
+    def watched(self, fitting):
+        given.append(fitting)
+        return fit(self, fitting)
 
-    again = Laboratory(lab.protocol, lab.engine, evaluators=(Watched(),)).judges("A")[name]
+    monkeypatch.setattr(type(evaluator), "fit", watched)
+    again = Laboratory(lab.protocol, lab.engine, evaluators=(evaluator,)).fitted("A")[name]
     (fitting,) = given
     assert set(fitting.photos.hashes) == set(split.q3.hashes)
     assert not set(fitting.photos.hashes) & (set(split.q1.hashes) | set(split.q2.hashes))
+    assert set(fitting.public.hashes) == set(split.q1.hashes)
     images = split.q3_test.images
-    assert torch.equal(again.recogniser.scores(images), jury[name].recogniser.scores(images))
+    assert torch.equal(again.recogniser.scores(images), everyone[name].recogniser.scores(images))
 
 
 def test_a_network_of_its_own_is_trained_from_the_seed_alone(lab):
@@ -68,21 +71,21 @@ def test_a_network_of_its_own_is_trained_from_the_seed_alone(lab):
     assert isinstance(evaluator, NetworkEvaluator)
     labs = [Laboratory(lab.protocol, lab.engine, evaluators=(evaluator,)) for _ in range(2)]
     state = torch.random.get_rng_state()
-    first, second = (own.train(evaluator.spec, "A").state_dict() for own in labs)
+    first, second = (own.lesson(Role("evaluator", evaluator), "A").train().state_dict() for own in labs)
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(first[key], second[key]) for key in first)
-    pinned = lab._trained("cnn", "A").state_dict()
+    pinned = lab.trained(Role("evaluator", Registry().evaluator("cnn")), "A").state_dict()
     assert any(not torch.equal(first[key], pinned[key]) for key in first)
 
 
-def test_the_headlines_judge_has_features(lab, jury):
-    recogniser = jury["reval"].recogniser
+def test_the_headlines_evaluator_has_features(lab, everyone):
+    recogniser = everyone["reval"].recogniser
     images = lab.split("A").q3.images[:7]
     scores = recogniser.scores(images)
     assert isinstance(recogniser, HasFeatures)
     features = recogniser.features(images)
     assert features.shape == (7, lab.protocol.evaluator.hidden)
-    last = lab._trained("evaluator", "A").head[-1]
+    last = lab.trained(Role("evaluator"), "A").head[-1]
     with torch.inference_mode():
         assert torch.allclose(last(features).softmax(1), scores, atol=1e-5)
 
@@ -98,21 +101,25 @@ class Says(Recogniser):
 
 
 def test_a_person_who_is_not_accepted_comes_last():
-    judge = Judge(Says(0.1, torch.nan, 0.7, 0.0), ("a", "b", "c", "d"))
-    assert judge.rank_of(torch.zeros(4, 1, 2, 2), ["a", "b", "c", "d"]).tolist() == [1, 4, 0, 2]
-    nobody = Judge(Says(torch.nan, torch.nan), ("a", "b"))
+    fitted = Fitted(Says(0.1, torch.nan, 0.7, 0.0), ("a", "b", "c", "d"))
+    assert fitted.rank_of(torch.zeros(4, 1, 2, 2), ["a", "b", "c", "d"]).tolist() == [1, 4, 0, 2]
+    nobody = Fitted(Says(torch.nan, torch.nan), ("a", "b"))
     assert nobody.rank_of(torch.zeros(2, 1, 2, 2), ["a", "b"]).tolist() == [2, 2]
 
 
 def test_a_majority_is_more_than_half():
     ranks = {"one": [0, 0, 0, 3], "two": [0, 0, 1, 0], "three": [0, 1, 1, 1], "four": [0, 5, 1, 9]}
-    hits = hits_of({name: torch.tensor(rank) for name, rank in ranks.items()})
+    said = {name: torch.tensor(rank) for name, rank in ranks.items()}
+    hits = hits_of(said, frozenset(ranks))
     assert hits[MAJORITY].tolist() == [True, False, False, False], "two of four are no majority"
     assert hits["one"].tolist() == [True, True, True, False]
+    few = hits_of(said, frozenset(["one", "two", "three"]))
+    assert few[MAJORITY].tolist() == [True, True, False, False], "two of three that count are one"
+    assert all(torch.equal(few[name], hits[name]) for name in ranks), "what each says does not depend on who counts"
 
 
 class Absent(Evaluator):
-    """A judge whose dependency is missing."""
+    """An evaluator whose dependency is missing."""
 
     name = "absent"
 
@@ -124,9 +131,9 @@ class Absent(Evaluator):
         raise AssertionError("must not be asked")
 
 
-def test_a_judge_that_misses_something_is_left_out_with_its_reason(lab):
+def test_an_evaluator_that_misses_something_is_left_out_with_its_reason(lab):
     own = Laboratory(lab.protocol, lab.engine, evaluators=(Registry().evaluator("lda"), Absent()))
-    assert list(own.judges("A")) == ["lda"]
+    assert list(own.fitted("A")) == ["lda"]
     assert own.left_out == {"absent": "nothing to judge with: pip install something"}
 
 
@@ -156,7 +163,7 @@ def test_the_documented_evaluator_judges_as_written(tmp_path):
     )
     assert list(found.evaluators) == ["reval", "mean"]
     assert found.evaluators["mean"].real_top1 > 0.5
-    assert found.judges_left_out == {"absent": "nothing to judge with: pip install something"}
+    assert found.results.left_out == {"absent": "nothing to judge with: pip install something"}
 
 
 def test_the_face_embedder_on_real_photos(lab):
@@ -165,10 +172,10 @@ def test_the_face_embedder_on_real_photos(lab):
         pytest.skip(evaluator.missing())
     split = lab.split("A")
     few = replace(split.q3.take((split.q3.labels < 3).nonzero().squeeze(1)), people=split.q3.people[:3])
-    judge = Judge(evaluator.fit(Fitting("A", few, lab.engine, 0, trained=torch.nn.Identity)), few.people)
+    fitted = Fitted(evaluator.fit(replace(lab.fitting(Role("evaluator"), "A"), photos=few)), few.people)
     test = split.q3_test.take((split.q3_test.labels < 3).nonzero().squeeze(1)[::3])
-    assert accuracy(judge, test) == 1.0
-    others = judge.recogniser.scores(test.images)[torch.arange(3) != test.labels[:, None]]
+    assert accuracy(fitted, test) == 1.0
+    others = fitted.recogniser.scores(test.images)[torch.arange(3) != test.labels[:, None]]
     assert float(others.isnan().float().mean()) > 0.6, "most false claims are not accepted"
 
 

@@ -157,9 +157,10 @@ def test_a_service_behind_a_function_can_be_the_target(tmp_path):
 
 def test_a_users_own_checkpoint_can_be_the_target(lab, tmp_path):
     from mia_bench.networks import store
+    from mia_bench.networks.lesson import Role
 
     for fold in "AB":
-        (tmp_path / f"{fold}.safetensors").write_bytes(store.dump(lab._trained("target", fold)))
+        (tmp_path / f"{fold}.safetensors").write_bytes(store.dump(lab.trained(Role("target"), fold)))
     mine, own = (
         mia_bench.evaluate(target=target, attacks=["wb"], identities=1, trials=1, out=tmp_path / "out")[0]
         for target in (f"checkpoint:path={tmp_path}", "paper")

@@ -352,7 +352,7 @@ def test_help_and_preparing_do_not_import_torch():
     code = (
         "import sys; import mia_bench.cli, mia_bench.cli.data; assert not {'torch', 'cv2', 'numpy'} & set(sys.modules)"
     )
-    code += "; import mia_bench.data.prepare; assert not {'torch', 'cv2'} & set(sys.modules)"
+    code += "; import mia_bench.protocol.prepare; assert not {'torch', 'cv2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -35,8 +35,13 @@ class Broken(Defense):
 
 def comparable(found):
     """A record without what may differ between two runs of one cell."""
-    timed = {"wall_s": True, "finished_at": True, "environment": True, "utility": {"cost"}}
+    timed = {"wall_s": True, "finished_at": True, "environment": True, "results": {"utility": {"cost"}}}
     return found.model_dump(exclude=timed)
+
+
+def stored(out, found):
+    """The file of a record that was printed, as JSON."""
+    return json.loads((out / f"{found['cell_id']}.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,7 @@ def test_records_hold_what_others_rely_on(small):
         ("topk:k=5", "bb"),
     ]
     for found in records:
-        assert found["schema"] == 1
+        assert found["schema"] == stored(out, found)["schema"] == 2
         assert found["status"] == "ok"
         assert {"top1", "top5", "ci95"} <= set(found["attack_accuracy"])
         assert {"top1", "top5", "real_top1"} <= set(found["evaluators"]["reval"])
@@ -68,7 +73,9 @@ def test_records_hold_what_others_rely_on(small):
         assert len(found["per_identity"]) == 4
         assert {row["fold"] for row in found["per_identity"]} == {"A", "B"}
         assert found["environment"]["micro_batch"] > 0
-        assert (out / f"{found['cell_id']}.safetensors").exists()
+        kept = record.read(out / f"{found['cell_id']}.json")
+        assert json.loads(json.dumps(kept.flat())) == found
+        assert (out / f"{kept.request.attempt_id}.safetensors").exists()
     assert (out / "gallery.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -173,17 +180,24 @@ def test_a_budget_below_one_estimate_is_spent_and_counted(tmp_path):
 
 
 def test_an_ok_record_without_results_is_refused(small, tmp_path):
-    _, records = small
-    (tmp_path / "x.json").write_text(json.dumps(records[0] | {"queries": None}))
-    refused(mia("show", tmp_path), "x.json", "queries is missing")
+    out, records = small
+    whole = stored(out, records[0])
+    (tmp_path / "x.json").write_text(json.dumps(whole | {"results": None}))
+    refused(mia("show", tmp_path), "x.json", "status is ok without results")
+    (tmp_path / "x.json").write_text(json.dumps(whole | {"results": whole["results"] | {"queries": None}}))
+    refused(mia("show", tmp_path), "x.json", "results.queries")
 
 
 def test_of_records_that_differ_in_code_alone_the_newest_counts(small, tmp_path):
-    _, records = small
-    old = records[0] | {"cell_id": "0" * 16, "finished_at": "2020-01-01T00:00:00+00:00"}
-    for found in (old, records[0]):
-        (tmp_path / f"{found['cell_id']}.json").write_text(json.dumps(found))
-    assert [r.cell_id for r in record.read_folder(tmp_path)] == [records[0]["cell_id"]]
+    out, records = small
+    found = record.read(out / f"{records[0]['cell_id']}.json")
+    edited = found.request.attack.model_copy(update={"sources": "0" * 64})
+    request = found.request.model_copy(update={"attack": edited})
+    before = {"cell_id": request.cell_id, "request": request, "finished_at": "2020-01-01T00:00:00+00:00"}
+    for one in (found.model_copy(update=before), found):
+        record.write(one, tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert [r.cell_id for r in record.read_folder(tmp_path)] == [found.cell_id]
 
 
 def test_records_of_other_photos_or_weights_are_not_reused(tmp_path, lab):
@@ -200,8 +214,9 @@ def test_records_of_other_photos_or_weights_are_not_reused(tmp_path, lab):
 
 def test_a_half_written_file_is_never_taken_for_a_record(small, tmp_path):
     _, records = small
-    (tmp_path / f"{records[0]['cell_id']}.json").write_text('{"schema": 1, "cell_')
-    refused(mia("show", tmp_path), records[0]["cell_id"], "not a mia-bench record")
+    for half in ('{"schema": 1, "cell_', '{"schema": 2, "cell_'):
+        (tmp_path / f"{records[0]['cell_id']}.json").write_text(half)
+        refused(mia("show", tmp_path), records[0]["cell_id"], "not a mia-bench record")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 
 import mia_bench
-from mia_bench.bench import flags
 from mia_bench.bench.registry import Registry
 from mia_bench.plugin import Access
+from mia_bench.records import attempt, flags
 from mia_bench.records.record import Record
 
 SHAMS = '''
@@ -134,6 +134,8 @@ def test_what_keeps_the_top_label_cannot_stop_what_asks_for_labels_alone(plugin,
     )
     faces: dict[str, set[bytes]] = {}
     for record in records:
-        faces.setdefault(record.attack, set()).add((tmp_path / f"{record.cell_id}.safetensors").read_bytes())
+        left = attempt.read(record.request.attempt_id, tmp_path).folds["A"]
+        parts = (left.images, left.offered, left.converged, left.queries)
+        faces.setdefault(record.attack, set()).add(b"".join(part.numpy().tobytes() for part in parts))
     assert len(records) == len(small) * (1 + len(KEEP_THE_LABEL))
     assert {attack: len(different) for attack, different in faces.items()} == dict.fromkeys(faces, 1)

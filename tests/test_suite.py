@@ -6,20 +6,20 @@ import pytest
 import torch
 
 import mia_bench
-from mia_bench.bench import flags
-from mia_bench.bench.planning import plan
+from mia_bench.bench.controls import Scope
+from mia_bench.bench.judging import development
+from mia_bench.bench.planning import open_protocol, plan
 from mia_bench.bench.probes import probe
-from mia_bench.board.comparison import groups
-from mia_bench.board.standings import standings
-from mia_bench.board.suite_board import SuiteBoard
+from mia_bench.board.board import make
 from mia_bench.board.verdict import as_json, verdicts, worth_seeing
 from mia_bench.plugin import Defense, Pipeline
 from mia_bench.plugin.access import Access
 from mia_bench.plugin.errors import RequestError
 from mia_bench.protocol import suite
-from mia_bench.records.record import Probes
+from mia_bench.records import flags
+from mia_bench.records.figures import Probes, Queries
 
-from .helpers import mia, refused
+from .helpers import mia, refused, service_of
 
 SMALL = """
 schema = 1
@@ -31,6 +31,9 @@ development = 0.5
 [budgets]
 default = [40, 150]
 """
+
+
+BUDGETS = (40, 150, 300)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +59,30 @@ def test_a_suite_brings_attacks_trials_and_budgets(small, registry):
             1,
         )
     assert [r.status for r in records[-3:]] == ["ok", "skipped", "skipped"], "labelonly leaves no scores"
-    rows = records[0].per_identity
-    assert [row.held_out for row in rows] == [False, False, True, True]
+    for found in records:
+        if found.status == "ok":
+            chosen_on = {row.identity for row in found.per_identity if not row.held_out}
+            assert len(chosen_on) == found.request.development == 2
+            people = tuple(row.identity for row in found.per_identity)
+            assert chosen_on == development(records[0].request, scope_of(registry, "A", people))
+
+
+def scope_of(registry, fold, people):
+    return Scope(fold, "vae", people, 1, 0, registry.attack("wb"), None)
+
+
+def test_the_identities_that_an_attack_is_chosen_on_are_drawn_by_seed_and_fold(small, registry):
+    _, records = small
+    people = tuple(row.identity for row in records[0].per_identity)
+    drawn = [
+        development(asked(records[0], seed=seed).request, scope_of(registry, fold, people))
+        for seed in range(10)
+        for fold in ("A", "B")
+    ]
+    assert all(len(some) == 2 and some < set(people) for some in drawn)
+    assert len(set(drawn)) > 3
+    assert set().union(*drawn) == set(people), "not the first by name"
+    assert development(records[0].request, scope_of(registry, "A", people)) == drawn[0]
 
 
 def test_success_against_budget_comes_from_one_run(small):
@@ -87,7 +112,7 @@ def test_a_gallery_shows_what_each_headline_rests_on(small):
     assert [(r.defense, r.attack) for r in shown] == [
         (v.defense, v.headline.attack) for v in verdicts(records) if v.worst
     ]
-    plain = [r.model_copy(update={"suite": ""}) for r in records]
+    plain = [asked(r, suite="") for r in records]
     assert worth_seeing(plain) == plain
 
 
@@ -100,18 +125,19 @@ def test_a_suite_leaves_its_verdicts_and_figures_beside_the_records(small):
     assert {"plane-dark.svg", "curves-light.png"} <= {path.name for path in (file.parent / "out" / "report").iterdir()}
 
 
+def asked(found, **changes):
+    """A record of another request."""
+    return found.model_copy(update={"request": found.request.model_copy(update=changes)})
+
+
 def with_curve(found, curves):
     """A record of as many identities with these curves (held out: all but the first two)."""
+    like = {row.held_out: row for row in found.per_identity}
     rows = [
-        found.per_identity[-1 if place > 1 else 0].model_copy(
-            update={"identity": f"p{place}", "curve": curve, "top1": curve[-1]}
-        )
+        like[place > 1].model_copy(update={"identity": f"p{place}", "curve": curve, "top1": curve[-1]})
         for place, curve in enumerate(curves)
     ]
-    points = [
-        point.model_copy(update={"budget": budget}) for point, budget in zip(found.curve, (40, 150, 300), strict=False)
-    ]
-    return found.model_copy(update={"per_identity": rows, "curve": points})
+    return found.model_copy(update={"results": found.results.model_copy(update={"rows": rows, "budgets": BUDGETS})})
 
 
 def test_the_worst_case_is_chosen_on_development_identities_and_reported_on_the_others(small):
@@ -132,12 +158,12 @@ def test_flags_that_several_cells_show_together(small):
     _, records = small
     wb, bb, ortho = records[:3]
     low, high = [[0, 0, 0]] * 8, [[0, 0.9, 0.9], [0, 1, 1]] * 4
-    copied = with_curve(ortho, high).model_copy(update={"transfer": True})
-    label_only = with_curve(ortho, high).model_copy(update={"access": Access.LABEL_ONLY})
+    copied = asked(with_curve(ortho, high), transfer=True)
+    label_only = asked(with_curve(ortho, high), access=Access.LABEL_ONLY)
     quiet = [with_curve(wb, high), with_curve(bb, high)]
 
     def raised(*cells, undefended=quiet):
-        against = [cell.model_copy(update={"defense": "topk:k=5"}) for cell in cells]
+        against = [asked(cell, defense="topk:k=5") for cell in cells]
         none, defended = verdicts([*undefended, *against])
         assert none.flags == ()
         return {flag.name for flag in defended.flags}
@@ -150,9 +176,12 @@ def test_flags_that_several_cells_show_together(small):
 
 
 def test_more_queries_that_do_not_help_are_flagged_where_there_is_something_to_gain():
-    assert flags.no_gain([0.1, 0.1, 0.12], [0.2, 0.6, 0.9], [300, 1000, 5000]).name == flags.NO_GAIN
-    assert flags.no_gain([0.1, 0.4, 0.8], [0.2, 0.6, 0.9], [300, 1000, 5000]) is None
-    assert flags.no_gain([0.88, 0.88, 0.88], [0.9, 0.9, 0.9], [300, 1000, 5000]) is None
+    budgets = [300, 1000, 5000]
+    for null in (None, 0.0):
+        assert flags.no_gain([0.1, 0.1, 0.12], [0.2, 0.6, 0.9], budgets, null).name == flags.NO_GAIN
+        assert flags.no_gain([0.1, 0.4, 0.8], [0.2, 0.6, 0.9], budgets, null) is None
+        assert flags.no_gain([0.88, 0.88, 0.88], [0.9, 0.9, 0.9], budgets, null) is None
+    assert flags.no_gain([0.1, 0.1, 0.12], [0.2, 0.6, 0.9], budgets, 0.05) is None, "what is left is the null"
 
 
 class Refuser(Defense):
@@ -163,31 +192,44 @@ class Refuser(Defense):
         return torch.full_like(scores, torch.nan)
 
 
-@pytest.mark.parametrize(
-    ("spec", "unrepeatable", "flat"),
-    [("none", 0, 0), ("topk5", 0, 0), ("noise0.05", 1, 0), ("round1", 0, 1), ("labelonly", 0, 0)],
-)
-def test_probes_tell_what_answers_do(registry, lab, spec, unrepeatable, flat):
+def probed(registry, lab, pipeline, count):
+    """What the probes say of the paper's target behind a defense, asked about so many latents."""
     generator, codes = lab.generator("A", "vae"), lab.codes("A", "vae")
     target = lab.target("A", registry.target("paper"))
-    found = probe(target, registry.defense(spec), generator, codes, codes[:60], torch.Generator().manual_seed(0))
-    assert (found.unrepeatable > flags.MUCH, found.flat > flags.MUCH) == (bool(unrepeatable), bool(flat)), found
-    seen = {
-        flag.name
-        for flag in flags.of_cell(
-            Access.SCORES, Probes(unrepeatable=found.unrepeatable, flat=found.flat), refused=0, total=9
-        )
-    }
-    assert seen == {name for name, on in ((flags.RANDOMISED, unrepeatable), (flags.ZERO_GRADIENTS, flat)) if on}
+    draw = torch.Generator().manual_seed(0)
+    about = (generator, codes, codes[:count], pipeline.access, draw, 7)
+    return probe(service_of(target, pipeline), target.scores, *about)
+
+
+def sent(total, refused=0):
+    return Queries(mean=total, median=total, total=total, budget=total, by_phase={"search": total}, refused=refused)
+
+
+@pytest.mark.parametrize(
+    ("spec", "raised"),
+    [
+        ("none", set()),
+        ("topk5", set()),
+        ("noise0.05", {flags.RANDOMISED, flags.MISLEADING}),
+        ("round1", {flags.ZERO_GRADIENTS}),
+        ("labelonly", set()),
+    ],
+)
+def test_probes_tell_what_answers_do(registry, lab, spec, raised):
+    found = probed(registry, lab, registry.defense(spec), 60)
+    assert (found.unrepeatable > flags.MUCH) == (flags.RANDOMISED in raised), found
+    assert (found.flat > flags.MUCH) == (flags.ZERO_GRADIENTS in raised), found
+    seen = flags.of_cell(Access.SCORES, found, sent(9))
+    assert {flag.name for flag in seen} == raised, found
+    assert {flag.kind for flag in seen} <= {"hides"}
+    assert flags.of_cell(Access.WHITE_BOX, found, sent(9)) == [], "no answer concerns who holds the weights"
 
 
 def test_refused_queries_are_counted_and_flagged(registry, lab):
-    generator, codes = lab.generator("A", "vae"), lab.codes("A", "vae")
-    target = lab.target("A", registry.target("paper"))
-    found = probe(target, Pipeline((Refuser(),)), generator, codes, codes[:5], torch.Generator().manual_seed(0))
-    assert (found.unrepeatable, found.flat) == (0, 0)
-    (flag,) = flags.of_cell(Access.SCORES, Probes(unrepeatable=0, flat=0), refused=3, total=9)
-    assert flag.name == flags.REFUSED
+    found = probed(registry, lab, Pipeline((Refuser(),)), 5)
+    assert (found.unrepeatable, found.flat, found.agreement, found.refused) == (0, 0, None, 1)
+    (flag,) = flags.of_cell(Access.SCORES, Probes(unrepeatable=0, flat=0), sent(9, refused=3))
+    assert (flag.name, flag.kind) == (flags.REFUSED, "refuses")
     assert "3 of the attack's 9" in flag.says
 
 
@@ -206,22 +248,21 @@ def test_wrong_suites(tmp_path):
 def test_a_suite_needs_two_identities(small, registry):
     file, _ = small
     with pytest.raises(RequestError, match="at least 2"):
-        plan(registry, mia_bench.planning.open_protocol("orl"), suite=str(file), identities=1)
+        plan(registry, open_protocol("orl"), suite=str(file), identities=1)
 
 
 def test_an_attack_of_a_suite_that_does_not_suit_the_generator_is_skipped(registry, tmp_path):
     """One that is asked for by name is refused."""
     file = tmp_path / "wide.toml"
     file.write_text(SMALL.replace('"bb"', '"bb:M=8"'))
-    protocol = mia_bench.planning.open_protocol("orl")
+    protocol = open_protocol("orl")
     wb, bb, ortho = plan(registry, protocol, suite=str(file))
     assert (wb.mismatch(), ortho.mismatch()) == ("", "")
     assert "bb:M=8" in bb.mismatch()
     small = {"folds": ["A"], "identities": 2, "budget": 40, "out": tmp_path / "out"}
     records = mia_bench.evaluate("topk5", suite=str(file), **small)
     assert [(r.attack, r.status) for r in records[:3]] == [("wb", "ok"), ("bb:M=8", "skipped"), ("ortho", "ok")]
-    board = SuiteBoard(standings(groups(records)[0]))
-    assert any(line.startswith("bb:M=8 was made on nobody here: attack bb:M=8:") for line in board.notes())
+    assert any(line.startswith("bb:M=8 was made on nobody here: attack bb:M=8:") for line in make(records).sentences)
     (said,) = json.loads((tmp_path / "out" / "report" / "verdicts.json").read_text())[0]["skipped"].items()
     assert said[0] == "bb:M=8"
     with pytest.raises(RequestError, match="bb:M=8"):

@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
@@ -17,7 +19,8 @@ from mia_bench.plugin.errors import RequestError
 from mia_bench.protocol import model as protocol
 from mia_bench.protocol import propose
 from mia_bench.protocol import split as splits
-from mia_bench.records import record
+from mia_bench.records import attempt, record
+from mia_bench.records.request import ProtocolId
 from mia_bench.records.stats import share_interval
 from mia_bench.survey import answers, build, key
 from mia_bench.survey.build import Plan, Request
@@ -194,21 +197,72 @@ def no_tensors(run):
 
 
 def damaged_tensors(run):
-    next(run.glob("*.safetensors")).write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    next(run.glob("*.safetensors")).write_bytes(b"\x08\0\0\0\0\0\0\0{")
 
 
-def other_tensors(run):
+def no_facts(run):
     save_file({"A.images": torch.zeros(1, 1, 32, 32)}, next(run.glob("*.safetensors")))
 
 
+def swapped_tensors(run):
+    one, other = run.glob("*.safetensors")
+    shutil.copy(one, other)
+
+
+def fewer_tensors(run):
+    """Of one trial less."""
+    made = bb_of(run)
+    left = attempt.read(made.request.attempt_id, run)
+    attempt.file_of(made.request.attempt_id, run).write_bytes(of_trials(left, slice(1, None)).dump())
+
+
+def of_trials(left, which):
+    """The attempt of some of its trials."""
+    folds = {
+        name: replace(
+            fold,
+            offered=fold.offered[:, which],
+            **{part: getattr(fold, part)[which] for part in ("images", "converged", "queries")},
+            **{part: getattr(fold, part)[which] for part in ("target_score", "target_top1")},
+        )
+        for name, fold in left.folds.items()
+    }
+    return replace(left, folds=folds)
+
+
+def bb_of(run):
+    return next(found for found in record.read_folder(run) if found.attack == "bb")
+
+
+def of_another(found, people=None, **changes):
+    """A record that was asked for something else, and does not contradict itself; of its first ``people`` alone."""
+    request = found.request.model_copy(update=changes)
+    rows = [row.model_copy(update={"trials": request.trials}) for row in found.results.rows[:people]]
+    top1 = {name: mean(row.evaluators[name] for row in rows) for name in found.evaluators}
+    evaluators = {
+        name: said.model_copy(update={"top1": top1[name], "top5": 1.0}) for name, said in found.evaluators.items()
+    }
+    majority = found.majority.model_copy(update={"top1": mean(row.majority for row in rows)})
+    spent = found.queries.model_copy(update={"mean": found.queries.total / (len(rows) * request.trials)})
+    parts = {"rows": rows, "evaluators": evaluators, "majority": majority, "queries": spent}
+    results = found.results.model_copy(update=parts)
+    return found.model_copy(update={"request": request, "cell_id": request.cell_id, "results": results})
+
+
 def changed(**changes):
-    """One of the run's records says something else."""
+    """One of the run's records says that something else was asked."""
 
     def damage(run):
-        file = next(file for file in run.glob("*.json") if record.read(file).attack == "bb")
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        found = bb_of(run)
+        (run / f"{found.cell_id}.json").unlink()
+        record.write(of_another(found, **changes), run)
 
     return damage
+
+
+def left_out(run):
+    found = bb_of(run)
+    record.write(found.model_copy(update={"status": "skipped", "reason": "it needs scores", "results": None}), run)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +271,12 @@ def changed(**changes):
         (no_records, "holds no records"),
         (no_tensors, "cannot be read (No such file or directory)"),
         (damaged_tensors, "cannot be read"),
-        (other_tensors, "does not belong to its record"),
+        (no_facts, "is not an attempt of mia-bench"),
+        (swapped_tensors, "not its record's"),
+        (fewer_tensors, "does not belong to its record"),
         (changed(seed=7), "different settings"),
         (changed(trials=9), "different settings"),
-        (changed(status="skipped", reason="it needs scores"), "bb against none left no reconstructions (skipped: it"),
+        (left_out, "bb against none left no reconstructions (skipped: it"),
     ],
 )
 def test_a_run_that_cannot_be_shown_is_refused(attacked, tmp_path, damage, words):
@@ -242,11 +298,17 @@ def foreign(attacked, tmp_path):
         text = re.sub(r"(?m)^targets = \d+", f"targets = {targets}\nq3_others = {others}", propose.propose(faces).toml)
         file.write_text(text)
         loaded = open_protocol(str(file))
-        made = next(found for found in record.read_folder(attacked) if found.attack == "bb")
-        identity = {"name": loaded.name, "version": 1, "sha256": loaded.sha256}
-        content = json.loads(made.to_json()) | {"protocol": identity, "identities": targets, "trials": 1}
-        record.write(record.Record.model_validate_json(json.dumps(content)), run)
-        save_file({"A.images": torch.rand(targets, 1, *loaded.data.image)}, run / f"{made.cell_id}.safetensors")
+        made = bb_of(attacked)
+        identity = ProtocolId(name=loaded.name, version=1, sha256=loaded.sha256)
+        experiment = loaded.experiment_sha256(made.generator)
+        found = of_another(made, targets, protocol=identity, experiment=experiment, identities=targets, trials=1)
+        record.write(found, run)
+        left = of_trials(attempt.read(made.request.attempt_id, attacked), slice(targets))
+        images = torch.rand(targets, 1, *loaded.data.image)
+        fold = replace(left.folds["A"], images=images, offered=images.expand(len(left.facts.budgets), *images.shape))
+        facts = left.facts.model_copy(update={"attempt_id": found.request.attempt_id})
+        content = replace(left, facts=facts, folds={"A": fold}).dump()
+        attempt.file_of(found.request.attempt_id, run).write_bytes(content)
         return loaded
 
     return file, run, write

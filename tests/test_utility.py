@@ -12,6 +12,8 @@ from mia_bench.bench.registry import Registry
 from mia_bench.plugin import Defense, Photos, Pipeline, Recogniser
 from mia_bench.plugin.seeds import rng
 
+from .helpers import service_of
+
 NAN = math.nan
 
 
@@ -52,8 +54,14 @@ def photos_of(*labels):
 SCORES = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]
 
 
+def of_service(target, pipeline, photos, first_caller=0):
+    """Utility of a target behind defenses; the cost is measured on a service that has not been asked."""
+    asked, timed = (service_of(target, pipeline, rng(0)) for _ in range(2))
+    return utility.measure(asked, timed, target, photos, first_caller)
+
+
 def measured(labels, *stages, scores=SCORES):
-    return utility.measure(Knows(scores), Pipeline(stages), photos_of(*labels), rng(0))
+    return of_service(Knows(scores), Pipeline(stages), photos_of(*labels))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_labels_alone_cost_calibration_and_rounding_is_defined():
 def test_the_cost_of_a_defense_is_a_ratio_to_none(lab):
     target = lab.target("A", Registry().target("paper"))
     photos = lab.split("A").q2_test
-    none, slow = (utility.measure(target, Pipeline(stages), photos, rng(0)) for stages in ((), (Slow(),)))
+    none, slow = (of_service(target, Pipeline(stages), photos) for stages in ((), (Slow(),)))
     assert none.cost.latency_ratio < slow.cost.latency_ratio
     assert slow.cost.added_latency_s >= 0.02 / utility.TIMED
     assert none.cost.memory_ratio < 1.1 < slow.cost.memory_ratio
@@ -130,10 +138,29 @@ def test_the_cost_of_a_defense_is_a_ratio_to_none(lab):
 
 def test_measuring_twice_gives_the_same_figures(lab):
     target, noise = lab.target("A", Registry().target("paper")), Registry().defense("noise0.05")
-    first, second = (utility.measure(target, noise, lab.split("A").q2_test, rng(1)) for _ in range(2))
+    first, second = (of_service(target, noise, lab.split("A").q2_test) for _ in range(2))
     assert first.model_copy(update={"cost": None}) == second.model_copy(update={"cost": None})
 
 
 def test_folds_are_averaged():
     one, two = measured([0, 1, 1, 2]), measured([0, 1, 2, 2])
     assert utility.mean([one, two]).log_loss == pytest.approx((one.log_loss + two.log_loss) / 2, abs=1e-6)
+
+
+def test_each_person_asks_from_an_account_of_their_own():
+    """Of the utility and of the cost: a quota on accounts must not meet one user with everybody's photos."""
+    asked = []
+
+    class Watching(Defense):
+        name = "watching"
+
+        def wrap(self, service, prepared, rng):
+            def answer(query):
+                asked.append(query.callers.tolist())
+                return service(query)
+
+            return answer
+
+    of_service(Knows(SCORES), Pipeline((Watching(),)), photos_of(0, 1, 1, 2), first_caller=1000)
+    assert len(asked) > 1
+    assert all(callers == [1000, 1001, 1001, 1002] for callers in asked)

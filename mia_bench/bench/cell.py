@@ -9,7 +9,7 @@ from ..plugin.component import Component
 from ..plugin.defense import Pipeline
 from ..plugin.evaluator import Evaluator
 from ..plugin.target import Target
-from ..protocol.model import Protocol
+from ..protocol.model import GalleryRecipe, Protocol
 from ..records.environment import mia_bench_version
 from ..records.request import ComponentId, ProtocolId, Request
 from .judging import Terms
@@ -103,6 +103,9 @@ class Cell:
         if self.defense.training and not self.settings.target.trains:
             name, target = self.defense.training.name, self.settings.target.name
             return f"defense {name} trains the protocol's network; target {target} brings its own"
+        if self.defense.training and isinstance(self.settings.protocol.target, GalleryRecipe):
+            name, protocol = self.defense.training.name, self.settings.protocol.name
+            return f"defense {name} trains the target's network; protocol {protocol} brings it trained"
         try:
             self.attack.check(self.settings.protocol.generators[self.settings.generator].latent)
         except ValueError as error:

@@ -17,7 +17,7 @@ class Job(Protocol[T_co]):
 
 
 class Executor(Protocol):
-    """Where cells run. All cells of a run are submitted, then awaited in order."""
+    """Where cells run. All cells of a run are submitted; records are written as jobs end, if they are futures."""
 
     def submit(self, call: Callable[..., T], /, *arguments: Any) -> Job[T]:
         """Arrange for call(*arguments) to run."""

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from ..plugin.attack import Attack
 from ..plugin.defense import TrainedDefense
-from ..plugin.evaluator import HEADLINE, Evaluator, HasFeatures
-from ..plugin.seeds import derive
+from ..plugin.evaluator import Evaluator, HasFeatures
+from ..plugin.headline import HEADLINE
+from ..plugin.seeds import derive, rng
 from ..protocol.model import Protocol
 from ..records.attempt import Attempt, FoldAttempt
 from ..records.figures import MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
 from ..records.record import Results
 from ..records.request import Request
 from . import metrics
+from .battery import battery, failures
 from .controls import Controls, Ranks, Scope, controls
 from .laboratory import Laboratory, mean_of_people
 from .sandbox import undisturbed
@@ -31,6 +33,8 @@ class Judged:
     rows: list[IdentityRow]
     top5: dict[str, list[float]]
     """By evaluator: the share of each identity's reconstructions whose person is among its first five."""
+    auc: dict[str, list[float]]
+    """By evaluator: how often each identity's are nearer to the person than to another."""
     ranks: dict[str, Ranks]
     """Of the controls' images, by evaluator."""
     real: dict[str, float]
@@ -62,19 +66,25 @@ class Terms:
 def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, training: TrainedDefense | None) -> Results:
     """The results of a cell from its attempt alone; ``training`` is the defense that trained the target, for the
     null."""
-    judged = []
-    for fold, left in attempt.folds.items():
+    scopes = []
+    for fold in attempt.folds:
         identities = lab.split(fold).targets[: request.identities]
-        scope = Scope(fold, request.generator, identities, request.trials, request.seed, by.null_attack, training)
-        with undisturbed(derive(request.seed, fold, "global", "judging")):
-            held_back = development(request, fold, identities)
-            judged.append(judge_fold(left, scope, lab, held_back))
+        common = (identities, request.trials, request.seed, by.null_attack, training)
+        scopes.append(Scope(fold, request.generator, *common))
+    with undisturbed(derive(request.seed, "global", "judging")):
+        fitness = examine(lab, scopes)
+        counted = fitness.counted
+        judged = [
+            judge_fold(attempt.folds[scope.fold], scope, lab, counted, development(request, scope)) for scope in scopes
+        ]
     rows = [row for fold in judged for row in fold.rows]
     return Results(
         judgement=by.judgement_id,
         evaluators=_evaluators(judged),
         left_out=lab.left_out,
-        majority=_majority(judged),
+        battery=fitness.battery,
+        unfit=fitness.unfit,
+        majority=_majority(judged, counted),
         metrics={name: _mean([fold.metrics[name] for fold in judged]) for name in judged[0].metrics},
         utility=attempt.facts.utility,
         queries=attempt.facts.queries,
@@ -84,16 +94,48 @@ def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, traini
     )
 
 
-def development(request: Request, fold: str, identities: Sequence[str]) -> frozenset[str]:
+def development(request: Request, scope: Scope) -> frozenset[str]:
     """Those of a fold's identities on whom a suite's best attack is chosen: drawn by seed, not by name."""
-    order = torch.randperm(
-        len(identities), generator=torch.Generator().manual_seed(derive(request.seed, fold, "development"))
-    )
-    return frozenset(identities[place] for place in order[: request.development].tolist())
+    order = torch.randperm(len(scope.identities), generator=rng(request.seed, scope.fold, "development"))
+    return frozenset(scope.identities[place] for place in order[: request.development].tolist())
 
 
-def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: frozenset[str]) -> Judged:
-    """One row per identity of a fold; ``held_back`` are for development."""
+@dataclass(frozen=True)
+class Fitness:
+    """Which evaluators see faces, over all folds."""
+
+    battery: dict[str, dict[str, float]]
+    """By evaluator and test: the share of changed photos whose person it puts first."""
+    unfit: dict[str, str]
+    """Why those that fail do."""
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Whose word makes the majority: those that are fit; all of them where none is."""
+        return frozenset(set(self.battery) - set(self.unfit) or self.battery)
+
+
+def examine(lab: Laboratory, scopes: Sequence[Scope]) -> Fitness:
+    """Every evaluator's battery, and its controls, over some folds."""
+    found: dict[str, dict[str, float]] = {}
+    unfit: dict[str, str] = {}
+    people = min(len(lab.split(scope.fold).q3.people) for scope in scopes)
+    for evaluator in lab.evaluators_present:
+        own = [battery(lab, evaluator, scope.fold) for scope in scopes]
+        ranks = [controls(lab, scope).ranks(lab, evaluator, scope.fold) for scope in scopes]
+        floor, null = (
+            _mean([float(rank == 0) for of in ranks for rank in getattr(of, kind)]) for kind in ("floor", "null")
+        )
+        found[evaluator.spec] = {name: _mean([one.true[name] for one in own]) for name in own[0].true}
+        if failed := failures(own, people, {"floor": floor, "null": null}):
+            unfit[evaluator.spec] = "; ".join(failed)
+    return Fitness(found, unfit)
+
+
+def judge_fold(
+    left: FoldAttempt, scope: Scope, lab: Laboratory, counted: frozenset[str], held_back: frozenset[str]
+) -> Judged:
+    """One row per identity of a fold; ``counted`` make the majority, ``held_back`` are for development."""
     fold, identities, each = scope.fold, scope.identities, scope.trials
     shown = [identity for identity in identities for _ in range(each)]
     made = controls(lab, scope)
@@ -102,7 +144,7 @@ def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: froz
     fitted = lab.fitted(fold)
     device = lab.engine.device
     ranks = {name: found.rank_of(left.images.to(device), shown).view(-1, each) for name, found in fitted.items()}
-    hits = hits_of(ranks)
+    hits = hits_of(ranks, counted)
     offered = left.offered.to(device)
     curve = torch.stack([fitted[HEADLINE].rank_of(images, shown).view(-1, each) == 0 for images in offered])
     # by kind of control: what R_eval says, by identity
@@ -117,6 +159,7 @@ def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: froz
             trials=each,
             top1=_share(hits[HEADLINE][i]),
             top5=_share(ranks[HEADLINE][i] < 5),
+            auc=_auc(ranks[HEADLINE][i], len(fitted[HEADLINE].people)),
             target_score=_share(left.target_score.view(-1, each)[i]),
             target_top1=_share(left.target_top1.view(-1, each)[i]),
             floor=seen["floor"][i],
@@ -132,10 +175,11 @@ def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: froz
         for i, identity in enumerate(identities)
     ]
     unseen = lab.split(fold).q3_test
-    real = hits_of({name: torch.tensor(found.real) for name, found in of_controls.items()})
+    real = hits_of({name: torch.tensor(found.real) for name, found in of_controls.items()}, counted)
     return Judged(
         rows,
         {name: [_share(own < 5) for own in rank] for name, rank in ranks.items()},
+        {name: [_auc(own, len(fitted[name].people)) for own in rank] for name, rank in ranks.items()},
         of_controls,
         {name: mean_of_people(hit, unseen) for name, hit in real.items()},
         made,
@@ -143,10 +187,12 @@ def judge_fold(left: FoldAttempt, scope: Scope, lab: Laboratory, held_back: froz
     )
 
 
-def hits_of(ranks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Whether (B,) bool each evaluator, and the ``majority``, puts the person first: more than half of them do."""
+def hits_of(ranks: Mapping[str, Tensor], counted: frozenset[str]) -> dict[str, Tensor]:
+    """Whether (B,) bool each evaluator, and the ``majority``, puts the person first: more than half of those counted
+    do."""
     hits = {name: rank == 0 for name, rank in ranks.items()}
-    return hits | {MAJORITY: 2 * torch.stack(list(hits.values())).sum(0) > len(hits)}
+    said = [hit for name, hit in hits.items() if name in counted]
+    return hits | {MAJORITY: 2 * torch.stack(said).sum(0) > len(said)}
 
 
 def shares(hit: Tensor, shown: Sequence[str], identities: Sequence[str]) -> list[float]:
@@ -178,29 +224,36 @@ def _evaluators(folds: Sequence[Judged]) -> dict[str, EvaluatorAccuracy]:
         name: EvaluatorAccuracy(
             top1=_mean([row.evaluators[name] for fold in folds for row in fold.rows]),
             top5=_mean([share for fold in folds for share in fold.top5[name]]),
-            **_read_against(folds, name),
+            auc=_mean([share for fold in folds for share in fold.auc[name]]),
+            **_read_against(folds, name, frozenset([name])),
         )
         for name in folds[0].top5
     }
 
 
-def _majority(folds: Sequence[Judged]) -> MajorityAccuracy:
-    """Of the images that more than half of the evaluators take for the person."""
+def _majority(folds: Sequence[Judged], counted: frozenset[str]) -> MajorityAccuracy:
+    """Of the images that more than half of the evaluators counted take for the person."""
     said = [row.majority for fold in folds for row in fold.rows if row.majority is not None]
-    return MajorityAccuracy(top1=_mean(said), **_read_against(folds, MAJORITY))
+    return MajorityAccuracy(top1=_mean(said), **_read_against(folds, MAJORITY, counted))
 
 
-def _read_against(folds: Sequence[Judged], name: str) -> dict[str, float]:
+def _read_against(folds: Sequence[Judged], name: str, counted: frozenset[str]) -> dict[str, float]:
     """The controls of an evaluator, or of the majority, over the identities of all folds."""
     found = {"real_top1": _mean([fold.real[name] for fold in folds])}
     for kind in ("floor", "null", "ceiling"):
         values: list[float] = []
         for fold in folds:
-            hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in fold.ranks.items()})
+            hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in fold.ranks.items()}, counted)
             people, identities = getattr(fold.controls, kind).people, [row.identity for row in fold.rows]
             values += shares(hits[name], people, identities)
         found[kind] = _mean(values)
     return found
+
+
+def _auc(ranks: Tensor, people: int) -> float:
+    """Of all pairs of a reconstruction and another person, those in which the right person is nearer: from ranks (n,)
+    of the right one, 0 the best."""
+    return round(float((1 - ranks.double().clamp(max=people - 1) / max(1, people - 1)).mean()), 6)
 
 
 def _share(values: Tensor) -> float:

@@ -14,19 +14,22 @@ from torch import Tensor, nn
 
 from ..files import write_atomic
 from ..networks import generators, store, training
+from ..networks.gallery import GalleryNet, enrolled
 from ..networks.lesson import Lesson, Role, recipe_of
 from ..plugin.attack import Trials
 from ..plugin.defense import TrainedDefense
 from ..plugin.engine import Engine
-from ..plugin.evaluator import HEADLINE, Evaluator, NetworkEvaluator
+from ..plugin.errors import ComponentError
+from ..plugin.evaluator import Evaluator, NetworkEvaluator
 from ..plugin.fitting import Fitting
 from ..plugin.generator import Generator
+from ..plugin.headline import HEADLINE
 from ..plugin.photos import Photos
 from ..plugin.seeds import Streams, derive, rng
 from ..plugin.target import ModuleRecogniser, Recogniser, Target
 from ..protocol import null
 from ..protocol import split as splits
-from ..protocol.model import Protocol, RecogniserRecipe
+from ..protocol.model import GalleryRecipe, Protocol, RecogniserRecipe
 from .registry import Registry
 
 T = TypeVar("T")
@@ -63,8 +66,26 @@ class Laboratory:
     _made: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
     def split(self, fold: str) -> splits.Split:
-        """The photos of one fold."""
-        return self._once(("split", fold), lambda: splits.make(self.protocol, fold))
+        """The photos of one fold, Q1 drawn from the default generator if the protocol says so."""
+
+        def make() -> splits.Split:
+            read, count = self._read(fold), self.protocol.split.q1_drawn
+            return replace(read, q1=self._drawn(fold, count)) if count else read
+
+        return self._once(("split", fold), make)
+
+    def _read(self, fold: str) -> splits.Split:
+        """The photos that there are."""
+        return self._once(("photos", fold), lambda: splits.make(self.protocol, fold))
+
+    def _drawn(self, fold: str, count: int) -> Photos:
+        """Faces of nobody as Q1: the public photos that the generator was made from are not at hand."""
+        generator = self.generator(fold, self.protocol.run.generator)
+        draw = rng(self.protocol.split.seed, "q1", fold)
+        with torch.inference_mode():
+            images = generator.decode(torch.randn(count, generator.latent, generator=draw).to(self.engine.device))
+        hashes = tuple(hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest() for image in images)
+        return Photos(images.cpu().clone(), torch.zeros(count, dtype=torch.int64), ("(drawn)",), hashes)
 
     def generator(self, fold: str, name: str) -> Generator:
         """One of the protocol's generators, the attacker's D, trained on Q1."""
@@ -134,7 +155,6 @@ class Laboratory:
     def fitting(self, role: Role, fold: str) -> Fitting:
         """What whoever plays a role gets to learn from; photos in memory of its own."""
         photos, base = self._photos(role, fold), Role(role.name)
-        recipe = self.protocol.recipe(role.name)
 
         def progress(step: int, steps: int) -> None:
             self.on_work(f"training {role.key} {fold}", step, steps)
@@ -142,12 +162,14 @@ class Laboratory:
         return Fitting(
             fold,
             photos.copied(),
-            self.split(fold).q1.copied(),
+            (self._read(fold) if role.name in self.protocol.generators else self.split(fold)).q1.copied(),
             self.engine,
             self._seed(role.key if isinstance(role.by, Evaluator) else role.name, fold),
             network=lambda: self._network(base, fold),
             trained=lambda: self.trained(role, fold),
-            fit=lambda net, loss: training.fit(net, loss, photos, recipe, self.engine.device, progress),
+            fit=lambda net, loss: training.fit(
+                net, loss, photos, self._recogniser(role.name), self.engine.device, progress
+            ),
             progress=progress,
         )
 
@@ -234,6 +256,7 @@ class Laboratory:
             self._photos(role, fold),
             network=lambda: self._network(role, fold),
             train=partial(self._train, role, fold, fitting),
+            quick=role.by is None and getattr(self.protocol.recipe(role.name), "weights", None) is not None,
         )
 
     def _train(self, role: Role, fold: str, fitting: Fitting) -> nn.Module:
@@ -247,6 +270,9 @@ class Laboratory:
         if role.name in self.protocol.generators:
             recipe = self.protocol.generators[role.name]
             return generators.train(fitting.photos, recipe, fitting.seed, device, fitting.progress).cpu()
+        gallery = self._gallery(role.name)
+        if gallery is not None:
+            return enrolled(gallery, fitting.photos)
         own = self._recogniser(role.name)
         return training.train_recogniser(fitting.photos, own, fitting.seed, device, fitting.progress).cpu()
 
@@ -256,18 +282,32 @@ class Laboratory:
             return role.by.network(self.fitting(role, fold))
         if role.name in self.protocol.generators:
             return generators.untrained(self.protocol.generators[role.name], image)
+        gallery = self._gallery(role.name)
+        if gallery is not None:
+            return GalleryNet(gallery, self._photos(role, fold).classes)
         return training.recogniser(image, self._photos(role, fold).classes, self._recogniser(role.name))
 
+    def _gallery(self, name: str) -> GalleryRecipe | None:
+        recipe = self.protocol.recipe(name)
+        return recipe if isinstance(recipe, GalleryRecipe) else None
+
     def _recogniser(self, name: str) -> RecogniserRecipe:
-        return self.protocol.evaluator if name == "evaluator" else self.protocol.target
+        recipe = self.protocol.recipe(name)
+        if not isinstance(recipe, RecogniserRecipe):
+            raise ComponentError(
+                f"protocol {self.protocol.name} brings its {name}'s network: there is no recipe to train"
+            )
+        return recipe
 
     def _photos(self, role: Role, fold: str) -> Photos:
+        if role.name in self.protocol.generators:
+            return self._read(fold).q1
         split = self.split(fold)
         if role.name == "null":
             return self._null(fold)[0]
         if role.name == "target":
             return split.q2
-        return split.q1 if role.name in self.protocol.generators else split.q3
+        return split.q3
 
     def _null(self, fold: str) -> tuple[Photos, Photos]:
         return self._once(("null photos", fold), lambda: null.photos(self.split(fold)))

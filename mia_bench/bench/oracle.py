@@ -89,7 +89,8 @@ def open_oracle(
     def answered(images: Any, owner: Any, phase: str, account: Any) -> Tensor:
         callers = _accounts(account, owner, of_account) if account is not None else None
         own = charged(images, owner, phase)
-        query = Query(images.detach(), own if callers is None else callers)
+        # a service may do with what it gets what it likes: it is no attack's, and no ledger's
+        query = Query(images.detach().clone(), (own if callers is None else callers).clone())
         ledger.defended += len(own)
         if len(services) == 1:
             answer = services[0](query)

@@ -91,7 +91,7 @@ def plan(
     pipelines = {}
     for spec in ("none", *defenses):
         pipeline = registry.defense(spec)
-        _accept(f"defense {pipeline.spec!r}", pipeline.check, protocol.split.target_classes)
+        _accept(f"defense {_said(spec, pipeline)!r}", pipeline.check, protocol.split.target_classes)
         pipelines[pipeline.spec] = pipeline
     chosen = {}
     for spec in terms.attacks if terms else ():
@@ -102,7 +102,7 @@ def plan(
         chosen[attack.spec] = attack
     for asked in attacks or (() if terms else protocol.run.attacks):
         attack = registry.attack(asked)
-        _accept(f"attack {attack.spec!r}", attack.check, latent)
+        _accept(f"attack {_said(asked, attack)!r}", attack.check, latent)
         chosen[attack.spec] = attack
     return [Cell(settings, pipeline, attack) for pipeline in pipelines.values() for attack in chosen.values()]
 
@@ -129,6 +129,11 @@ def in_order(cells: Sequence[Cell], found: Iterable[Record]) -> list[Record]:
 def default_out(protocol: Protocol) -> Path:
     """Where a protocol's records go unless told otherwise."""
     return Path("runs") / protocol.name
+
+
+def _said(asked: object, found: Pipeline | Attack) -> str:
+    """As it was asked for."""
+    return asked if isinstance(asked, str) else found.spec
 
 
 def _accept(what: str, check: Callable[[int], None], size: int) -> None:

@@ -171,9 +171,9 @@ def _checked(kind: str, name: str, found: object) -> type[Component]:
 
 
 def _stages(spec: str) -> list[str]:
-    """``topk5+round2`` as its stages; a ``+`` inside a value such as 1e+16 separates none: a stage begins with a
-    letter."""
-    return re.split(r"\+(?=\s*[A-Za-z_])", spec)
+    """``topk5+round2`` as its stages; a ``+`` inside a value such as 1e+16 separates none: no
+    stage begins with a digit."""
+    return re.split(r"\+(?!\s*[\d.])", spec)
 
 
 def _from_file(file: Path) -> list[tuple[str, type[Component]]]:

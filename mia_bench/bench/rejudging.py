@@ -21,7 +21,7 @@ from ..records import record as records
 from ..records.record import Record, Results
 from ..records.stats import mean_interval
 from .controls import Ranks, Scope, controls
-from .judging import Terms, hits_of, judge, shares
+from .judging import Terms, examine, hits_of, judge, shares
 from .laboratory import Laboratory, mean_of_people
 from .registry import Registry
 
@@ -64,15 +64,11 @@ def _check_same(record: Record, protocol: Protocol) -> None:
 
 
 def _training(record: Record, registry: Registry) -> TrainedDefense | None:
-    """The defense that trained the target, for the null. Those that train nothing are not needed, nor looked for."""
-    for stage in record.request.stages:
-        try:
-            found = registry.defense(stage.spec).training
-        except RequestError:
-            continue  # from a plugin that is not here; it can matter only if it trains, and then its null is missed
-        if found is not None:
-            return found
-    return None
+    """The defense that trained the target, for the null: it is trained by the same."""
+    try:
+        return registry.defense(record.defense).training
+    except RequestError as error:
+        raise RequestError(f"record {record.cell_id}: {error}; give the file that defines it with --plugin") from None
 
 
 def _with(record: Record, results: Results) -> Record:
@@ -142,16 +138,19 @@ def judge_submission(submission: Submission, terms: Terms, lab: Laboratory) -> d
     RequestError if somebody shown is no target of the protocol.
     """
     shown = set(submission.images)
-    found: dict[str, dict[str, list[float]]] = {}
-    rows: list[dict[str, Any]] = []
+    run = terms.protocol.run
+    scopes = []
     for fold in terms.protocol.split.folds:
         identities = tuple(person for person in lab.split(fold).targets if person in shown)
         shown -= set(identities)
         if identities:
-            rows += _fold(submission, fold, identities, terms, lab, found)
+            scopes.append(Scope(fold, run.generator, identities, run.trials, run.seed, terms.null_attack, None))
     if shown:
         some = ", ".join(sorted(shown)[:3])
         raise RequestError(f"{some}{' ...' if len(shown) > 3 else ''}: no target of protocol {terms.protocol.name}")
+    fitness = examine(lab, scopes)
+    found: dict[str, dict[str, list[float]]] = {}
+    rows = [row for scope in scopes for row in _fold(submission, scope, lab, fitness.counted, found)]
     return {
         "protocol": {"name": terms.protocol.name, "version": terms.protocol.version, "sha256": terms.protocol.sha256},
         "judgement": terms.judgement_id,
@@ -166,31 +165,32 @@ def judge_submission(submission: Submission, terms: Terms, lab: Laboratory) -> d
             for name, figures in found.items()
         },
         "left_out": lab.left_out,
+        "battery": fitness.battery,
+        "unfit": fitness.unfit,
         "per_identity": rows,
     }
 
 
 def _fold(
     submission: Submission,
-    fold: str,
-    identities: tuple[str, ...],
-    terms: Terms,
+    scope: Scope,
     lab: Laboratory,
+    counted: frozenset[str],
     found: dict[str, dict[str, list[float]]],
 ) -> list[dict[str, Any]]:
     """Add the fold's shares by evaluator and kind to ``found``; a row an identity."""
-    run = terms.protocol.run
-    made = controls(lab, Scope(fold, run.generator, identities, run.trials, run.seed, terms.null_attack, None))
+    fold, identities = scope.fold, scope.identities
+    made = controls(lab, scope)
     ranks_of = {evaluator.spec: made.ranks(lab, evaluator, fold) for evaluator in lab.evaluators_present}
     people = [person for person in identities for _ in submission.images[person]]
     images = torch.cat([submission.images[person] for person in identities]).to(lab.engine.device)
-    top1 = hits_of({name: fitted.rank_of(images, people) for name, fitted in lab.fitted(fold).items()})
+    top1 = hits_of({name: fitted.rank_of(images, people) for name, fitted in lab.fitted(fold).items()}, counted)
     unseen = lab.split(fold).q3_test
     for name, hit in top1.items():
         own = found.setdefault(name, {kind: [] for kind in ("top1", "floor", "null", "ceiling", "real_top1")})
         own["top1"] += shares(hit, people, identities)
         for kind in Ranks.model_fields:
-            hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in ranks_of.items()})[name]
+            hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in ranks_of.items()}, counted)[name]
             if kind == "real":
                 own["real_top1"].append(mean_of_people(hits, unseen))
             else:
@@ -204,4 +204,13 @@ def _fold(
             **{name: values[place] for name, values in by_identity.items()},
         }
         for place, person in enumerate(identities)
+    ]
+
+
+def scopes_of(lab: Laboratory, terms: Terms) -> list[Scope]:
+    """All targets of every fold, as the protocol's own run takes them."""
+    run = terms.protocol.run
+    return [
+        Scope(fold, run.generator, lab.split(fold).targets, run.trials, run.seed, terms.null_attack, None)
+        for fold in terms.protocol.split.folds
     ]

@@ -57,6 +57,7 @@ class Worker:
         status, reason, results, content = "ok", "", None, b""
         with undisturbed(derive(cell.settings.seed, "global")):
             lab = self._laboratory(cell.settings)
+            _obtain(cell.settings, lab)
             try:
                 made = make(lab)
                 if isinstance(made, str):
@@ -92,6 +93,16 @@ class Worker:
             self._labs[key] = Laboratory(settings.protocol, engine, self._watcher.working, settings.evaluators)
             self._environments[settings.device] = environment.describe(engine)  # before the run writes anything
         return self._labs[key]
+
+
+def _obtain(settings: Settings, lab: Laboratory) -> None:
+    """The networks that every cell of a run needs: pinned weights that are not the protocol's end the run, with a
+    RequestError, for nothing could be measured."""
+    wanted = {settings.generator, "evaluator", "null", *(["target"] if settings.target.trains else [])}
+    for fold in settings.folds:
+        for role in lab.roles:
+            if role.by is not None or role.name in wanted:
+                lab.trained(role, fold)
 
 
 def _reason(cell: Cell, error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Records put side by side: which were made alike, and what each defense bought against none."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,9 +9,6 @@ from ..records.stats import paired_difference
 
 FEWEST = 5
 """Identities below which intervals mean nothing."""
-
-Table = tuple[list[str], list[list[str]]]
-"""Header and rows, as text."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class Group:
         return (
             f"{first.protocol.name} v{first.protocol.version}, target {first.target}, generator {first.generator}: "
             f"{people} identities x {first.trials} trials, at most {first.budget:,} queries each, seed {first.seed}"
+            + (f", suite {first.suite}" if first.suite else "")
         )
 
     @property
@@ -35,33 +34,30 @@ class Group:
         """The suite whose terms these are; '' for none."""
         return self.records[0].suite
 
-    @property
-    def conclusive(self) -> bool:
-        """Enough identities and trials for an interval to mean something."""
-        first = self.records[0]
-        return first.identities * len(first.folds) >= FEWEST and first.trials >= 2
-
-    def reference(self, record: Record) -> Record | None:
-        """The undefended record of the same attack."""
-        for other in self.records:
-            if other.defense == "none" and other.attack == record.attack and other.status == "ok":
-                return other
-        return None
-
     def difference(self, record: Record) -> tuple[float, float, float] | None:
         """R_eval top-1 minus that without defense, paired by identity: (mean, low, high); None where there is none."""
-        reference = self.reference(record)
+        alike = (other for other in self.records if other.defense == "none" and other.attack == record.attack)
+        reference = next((other for other in alike if other.status == "ok"), None)
         if reference is None or record.defense == "none" or record.status != "ok":
             return None
         return paired_difference(record.top1_by_identity, reference.top1_by_identity)
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
-    """The records by what they share, each group in order of first appearance, ``none`` first within it."""
-    by_settings: dict[tuple[object, ...], list[Record]] = {}
-    for record in records:
-        by_settings.setdefault(record.settings, []).append(record)
-    return [Group(tuple(sorted(group, key=lambda r: r.defense != "none"))) for group in by_settings.values()]
+    """The records by what they share, ``none`` first in each group.
+
+    They also share whom they hold out. A record without rows holds nobody out: it goes with the first others.
+    """
+    found: dict[tuple[object, ...], dict[frozenset[str], list[Record]]] = {}
+    for record in sorted(records, key=lambda record: record.status != "ok"):
+        alike = found.setdefault(record.settings, {})
+        held_out = frozenset(record.top1_held_out) or next(iter(alike), frozenset())
+        alike.setdefault(held_out, []).append(record)
+    return [
+        Group(tuple(sorted(group, key=lambda record: record.defense != "none")))
+        for alike in found.values()
+        for group in alike.values()
+    ]
 
 
 def percent(value: float) -> str:
@@ -83,3 +79,8 @@ def points(difference: tuple[float, float, float]) -> str:
     """-3.5 [-8.0, +1.0], in percentage points."""
     mean, low, high = difference
     return f"{100 * mean:+.1f} {interval(low, high, '+')}"
+
+
+def signs(escaped: str) -> str:
+    """``points`` in LaTeX, where a - is a hyphen."""
+    return re.sub(r"[+-][\d.]+", r"$\g<0>$", escaped)

@@ -1,15 +1,17 @@
-"""A suite's verdicts side by side: the leak above the null, ranks, and what each defense bought against none."""
+"""A run's verdicts side by side: the leak above the null, ranks, and what each defense bought against none."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, log2
 from statistics import mean, median
+from typing import NamedTuple
 
 from ..records.figures import Cost, Utility
 from ..records.record import Record
 from ..records.stats import ALPHA, Comparison, compare, excess, mean_interval, rank_intervals
 from .comparison import FEWEST, Group
-from .verdict import Verdict, verdicts
+from .verdict import Verdict, chosen_on, null_by_identity, verdicts
 
 Estimate = tuple[float, float, float]
 """Mean, and its 95% interval."""
@@ -23,7 +25,7 @@ class Standing:
 
     verdict: Verdict
     leak: tuple[Estimate, ...]
-    """Worst-case accuracy minus null at each of the suite's budgets; the last is the headline."""
+    """Worst-case accuracy minus null at each budget; the last is the headline."""
     rank: int | None
     """1 for the least leak; None where no black-box attack ran, or one that others met is lacking."""
     ranks: tuple[int, int] | None
@@ -62,55 +64,66 @@ class Standing:
             return best.attack, mean(row.top1 for row in best.per_identity if row.held_out)
         return None
 
-    @property
-    def by_judge(self) -> dict[str, tuple[str, float]]:
-        """Each judge's and the majority's own worst case: the black-box attack that does best by it on development
+    @cached_property
+    def by_evaluator(self) -> dict[str, tuple[str, float]]:
+        """Each evaluator's and the majority's own worst case: the black-box attack that does best by it on development
         identities (among equals the better by R_eval), and the share of the held-out identities' reconstructions that
         it takes for them."""
-        chosen = {judge: max(views, key=lambda view: view.development) for judge, views in self._views.items()}
-        return {judge: (view.attack, view.held_out) for judge, view in chosen.items()}
+        chosen = {name: max(views, key=lambda view: view.development) for name, views in self._views.items()}
+        return {name: (view.attack, view.held_out) for name, view in chosen.items()}
 
     @property
     def missed(self) -> dict[str, tuple[str, float]]:
-        """For judges whose choice is ``FAR`` below it: the attack that does best on the held-out identities themselves,
-        and its share. Chosen by what it is said to show, it is an upper bound."""
-        best = {judge: max(views, key=lambda view: view.held_out) for judge, views in self._views.items()}
-        return {
-            judge: (view.attack, view.held_out)
-            for judge, view in best.items()
-            if round(view.held_out - self.by_judge[judge][1], 6) >= FAR
-        }
+        """For evaluators whose choice is ``FAR`` below it: the attack that does best on the held-out identities
+        themselves, and its share. Chosen by what it is said to show, it is an upper bound."""
+        best = {name: max(views, key=lambda view: view.held_out) for name, views in self._views.items()}
+        far = {name: view for name, view in best.items() if view.held_out - self.by_evaluator[name][1] >= FAR - 1e-6}
+        return {name: (view.attack, view.held_out) for name, view in far.items()}
 
     @property
     def _views(self) -> dict[str, list["_View"]]:
         attacks = self.verdict.black_box
-        names = attacks[0].per_identity[0].seen_by if attacks else {}
-        return {judge: [_view(attack, judge) for attack in attacks] for judge in names}
+        rows = [row.seen_by for attack in attacks for row in attack.per_identity]
+        names = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+        return {name: [_view(attack, name) for attack in attacks] for name in names}
 
 
-@dataclass(frozen=True)
-class _View:
-    """What a judge says of an attack: shares of reconstructions."""
+class _View(NamedTuple):
+    """What an evaluator says of an attack: shares of reconstructions."""
 
     attack: str
     development: float
     held_out: float
 
 
-def _view(record: Record, judge: str) -> _View:
-    held_out = [row.seen_by[judge] for row in record.per_identity if row.held_out]
-    development = [row.seen_by[judge] for row in record.per_identity if not row.held_out]
-    return _View(record.attack, mean(development), mean(held_out))
+def _view(record: Record, evaluator: str) -> _View:
+    held_out = [row.seen_by[evaluator] for row in record.per_identity if row.held_out]
+    return _View(record.attack, mean(row.seen_by[evaluator] for row in chosen_on(record)), mean(held_out))
 
 
 @dataclass(frozen=True)
 class Standings:
-    """The defenses of one suite run, the best protection first, those without a headline last."""
+    """The defenses of one run, the best protection first, those without a headline last."""
 
     group: Group
     rows: tuple[Standing, ...]
     null: dict[str, float]
     """R_eval's share by held-out identity where the target never saw the person; empty where it was not measured."""
+
+    @property
+    def done(self) -> tuple[Record, ...]:
+        """What was carried out."""
+        return tuple(record for record in self.group.records if record.status == "ok")
+
+    @property
+    def chosen_apart(self) -> bool:
+        """Attacks are chosen on other identities than they are reported on."""
+        return any(not row.held_out for record in self.done for row in record.per_identity)
+
+    @property
+    def ranked_by(self) -> dict[str, float]:
+        """The worst case of each ranked defense."""
+        return {row.defense: row.verdict.worst[-1].accuracy for row in self.rows if row.rank}
 
     @property
     def held_out(self) -> int:
@@ -135,14 +148,14 @@ class Standings:
 
 
 def standings(group: Group) -> Standings:
-    """The records of one suite run under one setting, ranked."""
+    """The records of one setting, ranked."""
     found = verdicts(group.records)
     values = {v.defense: v.headline.by_identity for v in found if v.headline and not v.lacking}
     many = bool(values) and min(map(len, values.values())) >= FEWEST
     ranks = rank_intervals(values) if many else {}
     others = {defense: of for defense, of in values.items() if defense != "none"}
     compared = compare(others, values["none"]) if "none" in values else {}
-    null = _null(group.records)
+    null = null_by_identity(group.records)
     rows = [
         Standing(
             verdict,
@@ -173,8 +186,3 @@ def _leak(by_identity: dict[str, float], null: dict[str, float]) -> Estimate:
     if null:
         return excess(by_identity, null)
     return (round(mean(by_identity.values()), 6), *mean_interval(list(by_identity.values())))
-
-
-def _null(records: tuple[Record, ...]) -> dict[str, float]:
-    rows = next((record.per_identity for record in records if record.status == "ok"), [])
-    return {row.name: row.null for row in rows if row.held_out and row.null is not None}

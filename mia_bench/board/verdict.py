@@ -1,7 +1,8 @@
-"""What a suite says of each defense: its worst case at each budget, and reasons to doubt it.
+"""What a run says of each defense: its worst case at each budget, and reasons to doubt it.
 
 The attack is chosen on the development identities and reported on the held-out ones, so that choosing the best of many
-does not itself raise the figure.
+does not itself raise the figure. A run without a suite has no development identities: the attack is chosen on all, by
+what it is then said to show.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,14 +12,14 @@ from typing import Any
 
 from ..plugin.access import Access
 from ..records import flags
-from ..records.figures import Flag
+from ..records.figures import Flag, IdentityRow
 from ..records.record import Record
 from ..records.stats import mean_interval
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The worst case of one defense at one budget, over the suite's black-box attacks."""
+    """The worst case of one defense at one budget, over the black-box attacks."""
 
     budget: int
     """Queries per trial."""
@@ -42,15 +43,15 @@ class Worst:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One defense under a suite."""
+    """One defense under all attacks of a run."""
 
     defense: str
     records: tuple[Record, ...]
-    """One an attack, in the suite's order, whatever their status."""
+    """One an attack, whatever their status."""
     worst: tuple[Worst, ...]
     """By budget, ascending; empty where no black-box attack ran."""
     flags: tuple[Flag, ...]
-    """Why its protection may be mere masking."""
+    """How it seems to protect: what hides may be mere masking, what refuses is none."""
     lacking: tuple[str, ...] = ()
     """The attacks that were made on others and failed here, or were left out, each in words. What failed protects
     nobody, so such a defense is not ranked. An attack that a defense leaves nothing to ask is not lacking.
@@ -60,6 +61,11 @@ class Verdict:
     def headline(self) -> Worst | None:
         """The worst case at the largest budget."""
         return self.worst[-1] if self.worst else None
+
+    @property
+    def suspected(self) -> bool:
+        """Its protection may be mere masking."""
+        return any(flag.kind == "hides" for flag in self.flags)
 
     @property
     def black_box(self) -> list[Record]:
@@ -73,7 +79,7 @@ class Verdict:
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
-    """A verdict a defense, ``none`` first, from the records of one suite run under one setting."""
+    """A verdict a defense, ``none`` first, from the records of one setting."""
     by_defense: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.defense != "none"):
         by_defense.setdefault(record.defense, []).append(record)
@@ -133,32 +139,47 @@ def _white_box(record: Record) -> bool:
     return record.access is Access.WHITE_BOX
 
 
+def chosen_on(record: Record) -> list[IdentityRow]:
+    """The rows by which an attack is chosen: the development identities', or all where there are none."""
+    return [row for row in record.per_identity if not row.held_out] or record.per_identity
+
+
+def null_by_identity(records: Iterable[Record]) -> dict[str, float]:
+    """R_eval's share by held-out identity where the target never saw the person; empty where it was not measured."""
+    rows = next((record.per_identity for record in records if record.status == "ok"), [])
+    return {row.name: row.null for row in rows if row.held_out and row.null is not None}
+
+
 def _worst(records: Sequence[Record]) -> tuple[Worst, ...]:
     attacks = _done(records, _black_box)
-    if not attacks:
-        return ()
     found = []
-    for budget in attacks[0].budgets:
-        place = [point.budget for point in attacks[0].curve].index(budget)
-        chosen = _strongest(attacks, place)[0]
-        upper = [max(each) for each in zip(*(_held_out(record, place).values() for record in attacks), strict=True)]
-        found.append(Worst(budget, chosen.attack, _held_out(chosen, place), round(mean(upper), 6)))
+    for budget in attacks[0].budgets if attacks else ():
+        chosen = _strongest(attacks, budget)[0]
+        upper = [max(each) for each in zip(*(_held_out(record, budget).values() for record in attacks), strict=True)]
+        found.append(Worst(budget, chosen.attack, _held_out(chosen, budget), round(mean(upper), 6)))
     return tuple(found)
 
 
-def _strongest(attacks: Sequence[Record], place: int) -> list[Record]:
-    """The best first on the development identities at one budget; among equals the one that is better at smaller
+def _strongest(attacks: Sequence[Record], budget: int) -> list[Record]:
+    """The best first on the identities it is chosen on, at one budget; among equals the one that is better at smaller
     budgets, then the first by name."""
 
     def development(record: Record) -> tuple[float, float]:
-        curves = [row.curve[: place + 1] for row in record.per_identity if not row.held_out]
+        curves = [row.curve[: _place(record, budget) + 1] for row in chosen_on(record)]
         return mean(curve[-1] for curve in curves), mean(map(mean, curves))
 
     return sorted(sorted(attacks, key=lambda record: record.attack), key=development, reverse=True)
 
 
-def _held_out(record: Record, place: int) -> dict[str, float]:
+def _held_out(record: Record, budget: int) -> dict[str, float]:
+    place = _place(record, budget)
     return {row.name: row.curve[place] for row in record.per_identity if row.held_out}
+
+
+def _place(record: Record, budget: int) -> int:
+    """Of a budget in the rows' curves."""
+    assert record.results
+    return record.results.budgets.index(budget)
 
 
 def _lacking(records: Sequence[Record], attacks: Sequence[str]) -> list[str]:
@@ -208,9 +229,7 @@ def _no_gain(
 
 
 def _null(records: Sequence[Record]) -> float | None:
-    """R_eval's share where the target never saw the person, over the held-out identities."""
-    rows = next((record.per_identity for record in records if record.status == "ok"), [])
-    found = [row.null for row in rows if row.held_out and row.null is not None]
+    found = null_by_identity(records).values()
     return mean(found) if found else None
 
 
@@ -221,4 +240,4 @@ def _best(records: Sequence[Record], wanted: Callable[[Record], bool]) -> Record
 
 def _ordered(records: Sequence[Record], wanted: Callable[[Record], bool]) -> list[Record]:
     attacks = _done(records, wanted)
-    return _strongest(attacks, len(attacks[0].curve) - 1) if attacks else []
+    return _strongest(attacks, attacks[0].budget) if attacks else []

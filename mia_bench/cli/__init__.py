@@ -1,6 +1,7 @@
 """The command line. Data goes to stdout, progress and errors to stderr.
 
-Exit status: 0 all cells ok, 1 some cell failed, 2 the request was wrong, 130 interrupted.
+Exit status: 0 all cells ok, 1 some cell failed, 2 the request was wrong, 130 interrupted. May import all
+the rest; nothing imports it. torch is imported only where something is computed.
 """
 
 import difflib

@@ -33,6 +33,9 @@ from . import options
 )
 @options.data
 @options.device
+@click.option(
+    "--battery", is_flag=True, help="Print whether each evaluator sees faces: what real photos, changed, make it say."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
     "--plugin",
@@ -40,7 +43,7 @@ from . import options
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Python file that defines evaluators. Repeatable. It is executed: give only what you trust.",
+    help="Python file with evaluators, or with RUN's defenses. Repeatable. It is executed: give only what you trust.",
 )
 def judge(
     folder: Path | None,
@@ -49,6 +52,7 @@ def judge(
     protocol: str | None,
     data: Path | None,
     device: str,
+    battery: bool,
     as_json: bool,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -62,16 +66,16 @@ def judge(
     from ..plugin.errors import RequestError
     from ..records import record as records
 
-    if (folder is None) == (images is None):
-        raise RequestError("give either the folder of a RUN or --images")
+    if sum((folder is not None, images is not None, battery)) != 1:
+        raise RequestError("give either the folder of a RUN, or --images, or --battery")
     found = records.read_folder(folder) if folder is not None else []
     name = protocol or (found[0].protocol.name if found else "orl")
 
     from ..bench import planning
-    from ..bench.judging import Terms
+    from ..bench.judging import Terms, examine
     from ..bench.laboratory import Laboratory, evaluators_of
     from ..bench.registry import Registry
-    from ..bench.rejudging import judge_again, judge_submission, read_submission
+    from ..bench.rejudging import judge_again, judge_submission, read_submission, scopes_of
     from ..plugin.engine import Engine
     from .output import print_json, stdout
     from .progress import Bars
@@ -83,6 +87,13 @@ def judge(
         if one.missing():
             raise RequestError(f"evaluator {one.spec}: {one.missing()}")
     terms = Terms(loaded, tuple(everyone.values()), registry.attack(loaded.run.null_attack))
+    if battery:
+        with Bars(0) as bars:
+            lab = Laboratory(loaded, Engine.on(planning.device_of(device)), bars.working, terms.evaluators)
+            fitness = examine(lab, scopes_of(lab, terms))
+        report = {"battery": fitness.battery, "unfit": fitness.unfit}
+        click.echo(json.dumps(report, indent=1)) if as_json else _print_battery(report, loaded.name)
+        return
     submission = read_submission(images, loaded) if images is not None else None
     with Bars(len(found)) as bars:
         lab = Laboratory(loaded, Engine.on(planning.device_of(device)), bars.working, terms.evaluators)
@@ -123,3 +134,28 @@ def _print(said: dict[str, Any], protocol: str) -> None:
         controls = [percent(own[kind]) for kind in ("floor", "null", "ceiling", "real_top1")]
         table.add_row(escape(name), shown, *controls)
     stdout().print(table)
+
+
+def _print_battery(said: dict[str, Any], protocol: str) -> None:
+    """Each evaluator's battery, a row a test, and what it fails."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..bench.battery import TESTS
+    from .output import stdout
+
+    table = Table(
+        title=escape(f"protocol {protocol}: photos, changed, whose person is put first"), title_justify="left"
+    )
+    table.add_column("test")
+    table.add_column("what is shown")
+    for name in said["battery"]:
+        table.add_column(escape(name), justify="right")
+    for test in TESTS:
+        shares = [f"{100 * own[test.name]:.1f}%" for own in said["battery"].values()]
+        table.add_row(test.name, test.what, *shares)
+    console = stdout()
+    console.print(table)
+    for name in said["battery"]:
+        reason = said["unfit"].get(name)
+        console.print(f"{name}: {'fails; ' + reason if reason else 'passes'}", markup=False, highlight=False)

@@ -17,7 +17,7 @@ def leaderboard() -> None:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where leaderboard.md, .tex and .csv go.  [default: beside the records]",
+    help="Where leaderboard.md, .tex and .csv and cells.csv go.  [default: beside the records]",
 )
 @click.option(
     "--readme",
@@ -25,16 +25,18 @@ def leaderboard() -> None:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also put the tables between this Markdown file's <!-- leaderboard:NAME --> or <!-- attacks:NAME --> markers, "
-    "NAME e.g. orl-v1. Repeatable.",
+    help="Also put the board between this Markdown file's <!-- leaderboard:NAME --> and <!-- /leaderboard:NAME -->, or "
+    "a section of it between such lines of its own, e.g. attacks:NAME; NAME e.g. orl-v1. Repeatable.",
 )
 def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ...]) -> None:
     """Rank the defenses of each folder of records and write Markdown, LaTeX and CSV.
 
     Without RUN: every leaderboard/PROTOCOL/records of the current folder.
     """
-    from ..board import leaderboard as boards
-    from ..board.terminal import print_tables
+    from ..board import render
+    from ..board.board import make
+    from ..board.terminal import print_board
+    from ..files import write_atomic
     from ..plugin.errors import RequestError
     from ..records.record import read_folder
     from .output import stdout
@@ -45,15 +47,15 @@ def build(folders: tuple[Path, ...], out: Path | None, documents: tuple[Path, ..
     if out is not None and len(sources) > 1:
         raise RequestError("--out takes one folder of records at a time")
     console = stdout()
-    made = [(boards.make(read_folder(source)), out or _beside(source)) for source in sources]
+    made = [(make(read_folder(source)), out or _beside(source)) for source in sources]
     for board, _ in made:
         for document in documents:
-            boards.updated(document, board)  # a document without markers is refused before anything is written
+            render.updated(document, board)  # a document without markers is refused before anything is written
     for board, folder in made:
-        boards.write(board, folder)
-        print_tables(board, console)
+        render.write(board, folder)
+        print_board(board, console)
         for document in documents:
-            boards.update_document(document, board)
+            write_atomic(document, render.updated(document, board).encode())
 
 
 def _beside(records: Path) -> Path:
@@ -65,16 +67,16 @@ def _beside(records: Path) -> Path:
 @click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
 def agree(first: Path, second: Path) -> None:
     """How alike two runs, of two seeds, say, rank the defenses that both have: Kendall's tau, from -1 to 1."""
-    from ..board import leaderboard as boards
+    from ..board.board import make
     from ..plugin.errors import RequestError
     from ..records.record import read_folder
     from ..records.stats import rank_agreement
     from .output import stdout
 
-    boards_of = [boards.make(read_folder(folder)) for folder in (first, second)]
-    if boards_of[0].name != boards_of[1].name:
-        raise RequestError(f"{first} is of {boards_of[0].name}, {second} of {boards_of[1].name}: they do not compare")
-    one, other = (board.ranked_by for board in boards_of)
+    boards = [make(read_folder(folder)) for folder in (first, second)]
+    if boards[0].name != boards[1].name:
+        raise RequestError(f"{first} is of {boards[0].name}, {second} of {boards[1].name}: they do not compare")
+    one, other = (board.standings.ranked_by for board in boards)
     shared = one.keys() & other.keys()
     if len(shared) < 2:
         raise RequestError(f"{first} and {second} have {len(shared)} ranked defenses in common; it takes two to rank")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import platformdirs
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from ..files import write_atomic
 from ..plugin.errors import RequestError
@@ -22,8 +22,8 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MIA_BENCH_CACHE") or platformdirs.user_cache_dir("mia-bench"))
 
 
-def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
-    """``net`` with a pinned file's weights; RequestError if the file is not the one that the protocol names."""
+def read_tensors(file: Path, sha256: str) -> dict[str, Tensor]:
+    """What a published file holds; RequestError if the file is not the one that the protocol names."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -35,8 +35,16 @@ def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
             "bring back the published file, or pin your own with 'mia-bench train --export'"
         )
     try:
-        net.load_state_dict(load(content))
-    except (SafetensorError, RuntimeError) as error:
+        return load(content)
+    except SafetensorError as error:
+        raise RequestError(f"pinned weights {file} are no safetensors: {error}") from None
+
+
+def read_pinned(net: ModuleT, file: Path, sha256: str) -> ModuleT:
+    """``net`` with a published file's weights, whatever their precision; RequestError if they do not fit."""
+    try:
+        net.load_state_dict(read_tensors(file, sha256))
+    except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise RequestError(f"pinned weights {file} do not fit the protocol's network: {detail}") from None
     return net.eval()

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..board.comparison import percent
-from ..plugin.evaluator import HEADLINE
+from ..plugin.headline import HEADLINE
 from ..records.record import Record
 from ..records.stats import few_interval
 from .published import TABLE_I

@@ -41,7 +41,8 @@ class Defense(Component):
         return scores
 
     def prepare(self, enrolment: Enrolment) -> Any:
-        """What it learns from the enrolment, once per fold; handed to ``wrap``. Nothing in it may change afterwards."""
+        """What it learns from the enrolment, once per fold of a cell; handed to ``wrap``, which another instance of the
+        class may give. Nothing in it may change afterwards."""
         return None
 
     def wrap(self, service: Service, prepared: Any, rng: torch.Generator) -> Service:

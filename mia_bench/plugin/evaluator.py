@@ -9,9 +9,6 @@ from .component import Component
 from .fitting import Fitting, Trainable
 from .target import Recogniser
 
-HEADLINE = "reval"
-"""The evaluator whose accuracy is the headline: the paper's R_eval."""
-
 
 class Evaluator(Component):
     """A kind of independent recogniser that judges; subclasses give ``fit``."""

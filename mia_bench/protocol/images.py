@@ -18,11 +18,16 @@ def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:
     height, width = data.image
     picture = grey(content, file)
     if data.crop is not None:
-        if data.crop[2] > picture.width or data.crop[3] > picture.height:
+        x, y, right, bottom = data.crop
+        margin = max(0, -x, -y)
+        if margin:
+            picture = Image.fromarray(np.pad(np.asarray(picture), margin, mode="edge"))
+        box = (x + margin, y + margin, right + margin, bottom + margin)
+        if box[2] > picture.width or box[3] > picture.height:
             raise RequestError(
                 f"photo {file} is {picture.width}x{picture.height}, smaller than data.crop {list(data.crop)}"
             )
-        picture = picture.crop(data.crop)
+        picture = picture.crop(box)
     scale = min(picture.width / width, picture.height / height)
     kept_width, kept_height = width * scale, height * scale
     left, top = (picture.width - kept_width) / 2, (picture.height - kept_height) / 2
@@ -34,6 +39,8 @@ def decode(content: bytes, file: Path, data: Data) -> torch.Tensor:
 
 def load(people: dict[str, list[Path]], data: Data) -> Photos:
     """The named files as Photos, people in the given order; RequestError names a file that cannot be used."""
+    if not people:
+        return Photos(torch.empty(0, 1, *data.image), torch.empty(0, dtype=torch.int64), (), ())
     images, labels, hashes = [], [], []
     for label, files in enumerate(people.values()):
         for file in files:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..plugin.errors import RequestError
-from ..plugin.evaluator import HEADLINE
+from ..plugin.headline import HEADLINE
 from . import toml
 from .toml import Section
 
@@ -33,8 +33,9 @@ class Data(Section):
     protocol says where the photos are."""
     image: tuple[Positive, Positive]
     """Height and width in pixels; grey."""
-    crop: tuple[Count, Count, Positive, Positive] | None = None
-    """Left, top, right, bottom box cut out first, in pixels of the original."""
+    crop: tuple[int, int, Positive, Positive] | None = None
+    """Left, top, right, bottom box cut out first, in pixels of the original; where it leaves the photo to the left or
+    above, or to the right or below by as much, the photo's edge is repeated."""
     sha256: Sha256 | None = None
     """Of all the photos (``Index.sha256``); where given, other photos are refused."""
 
@@ -62,6 +63,9 @@ class Split(Section):
     """People in Q1, the attacker's; 0 is everyone not enrolled."""
     q1_photos: Positive
     """At most so many photos of each."""
+    q1_drawn: Annotated[Count, Field(exclude_if=lambda drawn: drawn == 0)] = 0
+    """If not 0, Q1 is so many faces drawn from the default generator instead: for protocols whose generator was made
+    from photos that they do not bring. Left out of dumps where it is 0, like ``Augmentation.blur``."""
     q2_photos: Positive
     """At most so many photos of an enrolled person train R_tar: at most half of a target's, 4/5 of another's."""
     q2_others: Count = 0
@@ -104,6 +108,14 @@ class Augmentation(Section):
     where it is 0: what was hashed before there was a blur keeps its hash."""
 
 
+class Given(Section):
+    """Weights that a protocol brings ready made."""
+
+    path: Annotated[str, Field(exclude=True)]
+    """safetensors, float16 or 32; relative to the protocol file. What they are is part of a protocol, not where."""
+    sha256: Sha256
+
+
 class Recipe(Section):
     """How a network is trained. All but a GAN's D and critic: AdamW, one-cycle learning rate."""
 
@@ -114,6 +126,11 @@ class Recipe(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     augment: Augmentation = Augmentation()
+
+    @property
+    def halvings(self) -> int:
+        """How often it halves an image."""
+        return len(self.widths)
 
 
 class VAERecipe(Recipe):
@@ -148,7 +165,23 @@ class GANRecipe(Recipe):
     """D is the moving average of the trained generator's weights, with this decay a step."""
 
 
-GeneratorRecipe = Annotated[VAERecipe | GANRecipe, Field(discriminator="kind")]
+class EigenfaceRecipe(Section):
+    """The plain prior: the principal components of public photos, the latent scaled to variance one."""
+
+    has_critic: ClassVar[bool] = False
+    halvings: ClassVar[int] = 0
+
+    kind: Literal["eigenface"]
+    latent: Positive
+    """m, how many components."""
+    surroundings: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Weight of a pixel outside the inner face: 1 is plain eigenfaces; below it, fewer numbers go to background and
+    hair."""
+    weights: Given | None = None
+    """Components made elsewhere, the first ``latent`` of which are taken; where not given, Q1's photos make them."""
+
+
+GeneratorRecipe = Annotated[VAERecipe | GANRecipe | EigenfaceRecipe, Field(discriminator="kind")]
 
 
 class RecogniserRecipe(Recipe):
@@ -160,6 +193,31 @@ class RecogniserRecipe(Recipe):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mirror: Annotated[bool, Field(exclude_if=lambda mirror: not mirror)] = False
     """Once trained, answer for an image and its mirror image together; left out of dumps like ``Augmentation.blur``."""
+
+
+class GalleryRecipe(Section):
+    """A recogniser as services run it: a face embedder made elsewhere, and a template of each enrolled person, the mean
+    of their photos. Nobody is trained on."""
+
+    halvings: ClassVar[int] = 4
+
+    kind: Literal["gallery"]
+    architecture: Literal["residual", "plain"]
+    """Of the embedder (``networks/gallery.py``)."""
+    weights: Given
+    scale: Annotated[float, Field(gt=0)]
+    """Scores are the softmax of the cosines to all templates times this."""
+
+
+def _kind(recipe: Any) -> str:
+    kind = recipe.get("kind", "classifier") if isinstance(recipe, dict) else getattr(recipe, "kind", "classifier")
+    return str(kind)
+
+
+AnyRecogniser = Annotated[
+    Annotated[RecogniserRecipe, Tag("classifier")] | Annotated[GalleryRecipe, Tag("gallery")], Discriminator(_kind)
+]
+"""Trained on the enrolled people unless it says ``kind = "gallery"``."""
 
 
 class Defaults(Section):
@@ -190,7 +248,7 @@ class Pinned(Section):
     sha256: dict[str, dict[str, Sha256]]
     """By fold and role; besides the protocol's own roles, evaluators with a network may be pinned under their name."""
     recipe: dict[str, dict[str, Sha256]]
-    """Hash of the recipe, seed and photos each was trained with (``Laboratory.recipe_sha256``): weights from another
+    """Hash of the recipe, seed and photos each was trained with (``Lesson.sha256``): weights from another
     split may have seen the photos that this one tests on."""
     figures: dict[str, dict[str, float]]
     tolerance: dict[str, Annotated[float, Field(ge=0)]]
@@ -209,8 +267,8 @@ class Protocol(Section):
     generators: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], GeneratorRecipe], Field(min_length=1)
     ]
-    target: RecogniserRecipe
-    evaluator: RecogniserRecipe
+    target: AnyRecogniser
+    evaluator: AnyRecogniser
     run: Defaults
     pinned: Pinned | None = None
 
@@ -221,12 +279,11 @@ class Protocol(Section):
         if self.run.generator not in self.generators:
             raise ValueError(f"run.generator {self.run.generator!r} is not one of {', '.join(self.generators)}")
         for role in self.roles:
-            widths = self.recipe(role).widths
-            halved = 2 ** len(widths)
+            halvings = self.recipe(role).halvings
+            halved = 2**halvings
             if any(side % halved for side in self.data.image):
                 raise ValueError(
-                    f"{role}'s widths halve the image {len(widths)} times, "
-                    f"so data.image needs sides divisible by {halved}"
+                    f"{role}'s widths halve the image {halvings} times, so data.image needs sides divisible by {halved}"
                 )
         if HEADLINE not in self.run.evaluators:
             raise ValueError(f"run.evaluators needs {HEADLINE!r}, the headline's evaluator, among them")
@@ -247,12 +304,15 @@ class Protocol(Section):
         """The networks of a fold: each generator by its name, ``target``, ``evaluator``, ``null``."""
         return (*self.generators, *RECOGNISERS)
 
-    def figures(self, judges: Sequence[str] = ()) -> tuple[str, ...]:
-        """What a fold's networks measure: each recogniser's accuracy on unseen real photos (with these judges, which
-        have networks of their own), each generator's root mean squared pixel error of D(E(x)) on Q1."""
-        return (*(f"{name}_top1" for name in (*RECOGNISERS, *judges)), *(f"{name}_rmse" for name in self.generators))
+    def figures(self, evaluators: Sequence[str] = ()) -> tuple[str, ...]:
+        """What a fold's networks measure: each recogniser's accuracy on unseen real photos, with these evaluators',
+        which have networks of their own; each generator's root mean squared pixel error of D(E(x)) on Q1."""
+        return (
+            *(f"{name}_top1" for name in (*RECOGNISERS, *evaluators)),
+            *(f"{name}_rmse" for name in self.generators),
+        )
 
-    def recipe(self, role: str) -> Recipe:
+    def recipe(self, role: str) -> Recipe | EigenfaceRecipe | GalleryRecipe:
         """How a role's network is trained."""
         return self.generators.get(role) or (self.evaluator if role == "evaluator" else self.target)
 
@@ -312,7 +372,8 @@ def load(name_or_path: str, data: Path | None = None) -> Protocol:
 
 
 def _with_absolute_paths(protocol: Protocol, folder: Path, data: Path | None) -> Protocol:
-    changed: dict[str, Section] = {}
+    changed: dict[str, Any] = {name: _placed(getattr(protocol, name), folder) for name in ("target", "evaluator")}
+    changed["generators"] = {name: _placed(recipe, folder) for name, recipe in protocol.generators.items()}
     if protocol.data.reader == "folder":
         given = data or os.environ.get(protocol.data_variable) or None
         place = Path(given).absolute() if given else folder / protocol.data.path if protocol.data.path else None
@@ -323,3 +384,12 @@ def _with_absolute_paths(protocol: Protocol, folder: Path, data: Path | None) ->
         path = str((folder / protocol.pinned.path).resolve())
         changed["pinned"] = protocol.pinned.model_copy(update={"path": path})
     return protocol.model_copy(update=changed)
+
+
+def _placed(recipe: Section, folder: Path) -> Section:
+    """A recipe with the place of the weights that it brings, if it brings any, made absolute."""
+    given = getattr(recipe, "weights", None)
+    if not isinstance(given, Given):
+        return recipe
+    path = str((folder / given.path).resolve())
+    return recipe.model_copy(update={"weights": given.model_copy(update={"path": path})})

@@ -133,7 +133,7 @@ targets = {targets}        # people enrolled and attacked in each fold; the othe
 min_photos = {min_photos}  # a person needs so many photos to be enrolled
 q1_photos = {q1_photos}    # Q1: at most so many photos of each public person train the attacker's generator
 q2_photos = {half}         # Q2: photos of each target that train R_tar
-q3_photos = {half}         # Q3: other photos of each target that train R_eval, the judge
+q3_photos = {half}         # Q3: other photos of each target that train R_eval
 
 [generators.vae]           # D: the decoder of a VAE
 kind = "vae"

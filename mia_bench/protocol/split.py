@@ -23,7 +23,7 @@ class Split:
     targets: tuple[str, ...]
     """The identities under attack."""
     q1: Photos
-    """The attacker's."""
+    """The attacker's; empty where they are drawn from a generator (``q1_drawn``), which ``make`` does not have."""
     q2: Photos
     """R_tar's training photos."""
     q2_test: Photos
@@ -59,8 +59,11 @@ def make(protocol: Protocol, fold: str) -> Split:
             f"protocol {protocol.name} wants {rule.q1_people} people for Q1, the attacker's, but {found.root} has "
             f"{len(q1_people)} besides those enrolled"
         )
-    public = sum(min(len(found.people[person]), rule.q1_photos) for person in q1_people)
-    if len(q1_people) < 2 or public <= protocol.run.seed_photos:
+    if rule.q1_drawn:
+        q1_people = []
+    public = rule.q1_drawn or sum(min(len(found.people[person]), rule.q1_photos) for person in q1_people)
+    few = len(q1_people) < 2 and not rule.q1_drawn
+    if few or public <= protocol.run.seed_photos:
         raise RequestError(
             f"protocol {protocol.name} leaves {len(q1_people)} people with {public} photos for Q1, the attacker's; it "
             f"needs 2 people and more than run.seed_photos = {protocol.run.seed_photos} photos: enrol fewer people"

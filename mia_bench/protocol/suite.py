@@ -24,7 +24,7 @@ class Suite(Section):
     trials: Annotated[int, Field(ge=1)]
     """Per identity."""
     development: Annotated[float, Field(gt=0, lt=1)]
-    """Share of each fold's identities, the first of them, on which the attack is chosen that is reported on the
+    """Share of each fold's identities, drawn by seed, on which the attack is chosen that is reported on the
     others."""
     budgets: dict[str, Budgets]
     """Queries per trial at which defenses are compared, ascending, by the protocol's name; ``default`` for others."""

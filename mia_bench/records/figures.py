@@ -41,6 +41,9 @@ class EvaluatorAccuracy(MajorityAccuracy):
     """One evaluator's view."""
 
     top5: Share
+    auc: Share | None = None
+    """How often it finds the reconstruction nearer to the person than to another one it knows: 0.5 is chance. None in
+    records of before it was kept."""
 
 
 class Cost(Part):
@@ -128,6 +131,8 @@ class IdentityRow(Part):
     trials: int
     top1: Share
     top5: Share
+    auc: Share | None = None
+    """R_eval's (``EvaluatorAccuracy.auc``)."""
     target_score: Share
     """The undefended target's score for the identity on the reconstructions, mean."""
     target_top1: Share

@@ -32,7 +32,7 @@ def of_cell(access: Access, probes: Probes, queries: Queries) -> list[Flag]:
         says = "of the images get other scores when asked about again, in another order, or changed invisibly"
         found.append(Flag(name=RANDOMISED, says=f"{probes.unrepeatable:.0%} {says}."))
     if probes.flat > MUCH:
-        says = "of small steps change nothing that is released, though other images get other scores"
+        says = "of small steps change nothing that is released"
         found.append(Flag(name=ZERO_GRADIENTS, says=f"{probes.flat:.0%} {says}."))
     if probes.agreement is not None and probes.agreement < ALIKE:
         says = "of small steps that move the released margin move it as the target's own"

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from ..files import write_atomic
 from ..plugin.access import Access
 from ..plugin.errors import RequestError, first_problem
-from ..plugin.evaluator import HEADLINE
+from ..plugin.headline import HEADLINE
 from . import flags
 from .figures import (
     AttackAccuracy,
@@ -21,6 +21,7 @@ from .figures import (
     Point,
     Probes,
     Queries,
+    Share,
     Utility,
 )
 from .request import ProtocolId, Request
@@ -40,7 +41,12 @@ class Results(Part):
     """By name; ``top1`` is the mean of the rows'."""
     left_out: dict[str, str] = {}
     """Evaluators that could not judge here, and why."""
+    battery: dict[str, dict[str, Share]] = {}
+    """By evaluator and test (``bench/battery.py``): the share of changed photos whose person it puts first."""
+    unfit: dict[str, str] = {}
+    """Evaluators that fail the battery, and where: what they say of a reconstruction is no sign of a face."""
     majority: MajorityAccuracy | None = None
+    """Over the evaluators that are fit; over all of them where none is."""
     metrics: dict[str, float] = {}
     """The field's other measures (``bench.metrics``)."""
     utility: Utility
@@ -297,7 +303,7 @@ class Record(Part):
         The target is the one underneath: what a defense trains in its place stands beside ``none``.
         """
         asked = self.request
-        run = (asked.seed, asked.trials, asked.identities, asked.budgets, asked.suite, asked.development, asked.device)
+        run = (asked.seed, asked.trials, asked.identities, asked.budgets, asked.suite, asked.device)
         return (asked.protocol.sha256, asked.folds, asked.target.spec, asked.fingerprint, asked.generator, *run)
 
     def _over(self, name: str) -> float | None:
@@ -340,6 +346,8 @@ class Record(Part):
             "attack_accuracy": accuracy.model_dump() if accuracy else None,
             "evaluators": {name: found.model_dump() for name, found in self.evaluators.items()},
             "left_out": results.left_out if results else {},
+            "battery": results.battery if results else {},
+            "unfit": results.unfit if results else {},
             "majority": self.majority.model_dump() if self.majority else None,
             "target_success": self.target_success,
             "floor": self.floor,

@@ -14,7 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks._crops import cropped
-from mia_bench.plugin import Access, Oracle
+from mia_bench.networks.lesson import Role
+from mia_bench.plugin import Access
+
+from ..helpers import oracle_of
 
 PAIRS = 16
 VOTES = 6
@@ -42,16 +45,9 @@ def test_brep(benchmark, lab, registry, trials, kind):
     budget = 2 * PAIRS * STEPS[kind] + VOTES
 
     def run():
-        oracle = Oracle(
-            target,
-            registry.defense("labelonly"),
-            access=Access.LABEL_ONLY,
-            trials=len(trials),
-            budget=budget,
-            rng=torch.Generator().manual_seed(0),
-        )
+        oracle, ledger = oracle_of(target, registry.defense("labelonly"), Access.LABEL_ONLY, len(trials), budget)
         attack.run(oracle, generator, trials)
-        assert oracle.ledger.per_trial.tolist() == [budget] * len(trials)
+        assert ledger.per_trial.tolist() == [budget] * len(trials)
 
     benchmark.pedantic(run, rounds=4, warmup_rounds=1)
     report(benchmark, len(trials))
@@ -115,7 +111,7 @@ def test_one_target_at_a_time(benchmark, lab, trials, kind, points):
     """One trial of each identity."""
     one_each = trials.replicates()[0]
     codes = lab.generator("A", "vae").encode(trials.public.images)
-    nets = lab._trained("vae", "A").decoder.eval(), lab._trained("target", "A").eval()
+    nets = lab.trained(Role("vae"), "A").decoder.eval(), lab.trained(Role("target"), "A").eval()
 
     def one_by_one():
         alone = Alone(*nets, codes.mean(0), codes.std(0), points, torch.Generator().manual_seed(0))

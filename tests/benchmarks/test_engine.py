@@ -9,7 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mia_bench.plugin import Oracle, gradient
+from mia_bench.networks.lesson import Role
+from mia_bench.plugin import gradient
+
+from ..helpers import oracle_of
 
 TRIALS = 100
 STEPS = {"wb": 10, "bb": 1}
@@ -37,16 +40,10 @@ def test_engine(benchmark, lab, registry, trials, attack):
     generator, target = lab.generator("A", "vae"), lab.target("A", registry.target("paper"))
 
     def steps():
-        oracle = Oracle(
-            target,
-            registry.defense("none"),
-            access=chosen.access,
-            trials=TRIALS,
-            budget=images_of(attack) // TRIALS,
-            rng=torch.Generator().manual_seed(0),
-        )
+        budget = images_of(attack) // TRIALS
+        oracle, ledger = oracle_of(target, registry.defense("none"), chosen.access, TRIALS, budget)
         chosen.run(oracle, generator, trials)
-        assert int(oracle.ledger.per_trial.sum()) == images_of(attack)
+        assert int(ledger.per_trial.sum()) == images_of(attack)
 
     benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
     report(benchmark, images_of(attack))
@@ -56,7 +53,8 @@ def test_engine(benchmark, lab, registry, trials, attack):
 def test_forward_limit(benchmark, lab):
     """The images of a bb step through D and R_tar in micro-batches, doing nothing else."""
     engine = lab.engine
-    decoder, target = engine.ready(lab._trained("vae", "A").decoder), engine.ready(lab._trained("target", "A"))
+    decoder = engine.ready(lab.trained(Role("vae"), "A").decoder)
+    target = engine.ready(lab.trained(Role("target"), "A"))
     z = torch.randn(images_of("bb"), 32, generator=torch.Generator().manual_seed(0))
 
     def forward():
@@ -72,7 +70,7 @@ def test_forward_limit(benchmark, lab):
 @pytest.mark.parametrize("attack", ["wb", "bb"])
 def test_naive(benchmark, lab, trials, attack):
     """The same steps one trial at a time in plain PyTorch, as published code does it."""
-    decoder, target = lab._trained("vae", "A").decoder.eval(), lab._trained("target", "A").eval()
+    decoder, target = lab.trained(Role("vae"), "A").decoder.eval(), lab.trained(Role("target"), "A").eval()
 
     def wb(z, label):
         for _ in range(STEPS["wb"]):
@@ -102,8 +100,8 @@ def test_naive(benchmark, lab, trials, attack):
 @pytest.mark.parametrize("size", [64, 128, 256, 512, 1024, 4096])
 def test_micro_batch(benchmark, lab, size):
     """What Engine.on's micro-batch size was chosen by: D and R_tar over 8,192 latents in pieces of ``size``."""
-    decoder = lab.engine.ready(lab._trained("vae", "A").decoder)
-    target = lab.engine.ready(lab._trained("target", "A"))
+    decoder = lab.engine.ready(lab.trained(Role("vae"), "A").decoder)
+    target = lab.engine.ready(lab.trained(Role("target"), "A"))
     z = torch.randn(8192, 32, generator=torch.Generator().manual_seed(0))
 
     def forward():

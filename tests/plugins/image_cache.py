@@ -11,7 +11,7 @@ class ImageCache(Defense):
     name = "image-cache"
 
     def wrap(self, service, prepared, rng):
-        known = {}
+        known: dict[bytes, torch.Tensor] = {}
 
         def answer(query):
             keys = [image.cpu().numpy().tobytes() for image in query.images]

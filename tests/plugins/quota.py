@@ -16,7 +16,7 @@ class Quota(Defense):
     n: int = 100
 
     def wrap(self, service, prepared, rng):
-        sent = Counter()
+        sent: Counter[int] = Counter()
 
         def answer(query):
             scores = service(query)
