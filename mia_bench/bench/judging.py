@@ -17,7 +17,7 @@ from ..plugin.seeds import derive, rng
 from ..protocol.model import Protocol
 from ..records.attempt import Attempt, FoldAttempt
 from ..records.figures import MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
-from ..records.record import Results
+from ..records.record import Judgement
 from ..records.request import Request
 from . import metrics
 from .battery import battery, failures
@@ -63,7 +63,7 @@ class Terms:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, training: TrainedDefense | None) -> Results:
+def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, training: TrainedDefense | None) -> Judgement:
     """The results of a cell from its attempt alone; ``training`` is the defense that trained the target, for the
     null."""
     scopes = []
@@ -78,7 +78,7 @@ def judge(attempt: Attempt, request: Request, by: Terms, lab: Laboratory, traini
             judge_fold(attempt.folds[scope.fold], scope, lab, counted, development(request, scope)) for scope in scopes
         ]
     rows = [row for fold in judged for row in fold.rows]
-    return Results(
+    return Judgement(
         judgement=by.judgement_id,
         evaluators=_evaluators(judged),
         left_out=lab.left_out,

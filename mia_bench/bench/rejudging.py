@@ -18,7 +18,7 @@ from ..protocol import readers
 from ..protocol.model import Protocol
 from ..records import attempt as attempts
 from ..records import record as records
-from ..records.record import Record, Results
+from ..records.record import Judgement, Record
 from ..records.stats import mean_interval
 from .controls import Ranks, Scope, controls
 from .judging import Terms, examine, hits_of, judge, shares
@@ -71,7 +71,7 @@ def _training(record: Record, registry: Registry) -> TrainedDefense | None:
         raise RequestError(f"record {record.cell_id}: {error}; give the file that defines it with --plugin") from None
 
 
-def _with(record: Record, results: Results) -> Record:
+def _with(record: Record, results: Judgement) -> Record:
     return Record.model_validate({**{name: getattr(record, name) for name in _KEPT}, "results": results})
 
 

@@ -13,7 +13,7 @@ from ..plugin.errors import ComponentError, RequestError, told
 from ..plugin.seeds import derive
 from ..records import environment
 from ..records.attempt import Attempt
-from ..records.record import Record, Results
+from ..records.record import Judgement, Record
 from .attempting import Shared, attempt
 from .cell import Cell, Settings
 from .judging import judge
@@ -83,7 +83,7 @@ class Worker:
         )
         return Outcome(record, content)
 
-    def _judged(self, cell: Cell, lab: Laboratory, made: Attempt) -> Results:
+    def _judged(self, cell: Cell, lab: Laboratory, made: Attempt) -> Judgement:
         return judge(made, cell.request, cell.settings.terms, lab, cell.defense.training)
 
     def _laboratory(self, settings: Settings) -> Laboratory:

@@ -11,7 +11,7 @@ from .standings import Standing, Standings
 
 def sentences(s: Standings) -> list[str]:
     """All of them, in the order in which they are read."""
-    parts = (_versions, _controls, _chosen, _defenses, _white_box, _missed, _not_made, _left_out, _open)
+    parts = (_versions, _controls, _fitness, _chosen, _defenses, _white_box, _missed, _not_made, _left_out, _open)
     return [sentence for part in parts for sentence in part(s)]
 
 
@@ -32,6 +32,28 @@ def _controls(s: Standings) -> Iterator[str]:
             f"R_eval gives {percent(done.floor)} on the seeds (floor), {unseen}{percent(done.ceiling)} on "
             f"D(E(real photo)) (ceiling) and {percent(done.evaluators[HEADLINE].real_top1)} on real photos."
         )
+
+
+def _fitness(s: Standings) -> Iterator[str]:
+    """What the figures cannot mean, where an evaluator does not see faces or the generator cannot draw them."""
+    for results in (done.results for done in s.done[:1]):
+        assert results
+        unfit, fit = results.unfit, sorted(set(results.battery) - set(results.unfit))
+        if HEADLINE in unfit:
+            why = unfit[HEADLINE]
+            yield f"These figures do not mean that anybody's face was found: R_eval fails the battery ({why})."
+        others = [f"{name} ({why})" for name, why in sorted(unfit.items()) if name != HEADLINE]
+        if others and fit:
+            yield f"Evaluators that fail the battery do not count in the majority: {'; '.join(others)}."
+        elif unfit and not fit:
+            yield "No evaluator here passes the battery, so their majority is no better founded."
+        ceiling = mean(row.ceiling for row in results.rows)
+        if results.battery and ceiling < FIT:
+            yield f"The generator is unfit to draw these people: R_eval knows {percent(ceiling)} of D(E(real photo))."
+
+
+FIT = 0.5
+"""Share of D(E(real photo)) that R_eval must know for a generator to be fit."""
 
 
 def _chosen(s: Standings) -> Iterator[str]:

@@ -32,8 +32,8 @@ CLOSE = 2e-5
 """Figures are kept to six places: two that should be the same differ by less."""
 
 
-class Results(Part):
-    """What came of a cell: facts. What follows from them is computed (``Record``)."""
+class Judgement(Part):
+    """What came of a cell, from its attempt alone: facts. What follows from them is computed (``Record``)."""
 
     judgement: str = ""
     """Hash of who judged, and against what (``bench.judging``); '' in records of before it was kept."""
@@ -112,7 +112,7 @@ class Record(Part):
     request: Request
     status: Literal["ok", "error", "skipped"]
     reason: str = ""
-    results: Results | None = None
+    results: Judgement | None = None
     finished_at: str
     """UTC, ISO 8601."""
     wall_s: Annotated[float, Field(ge=0)]
