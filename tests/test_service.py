@@ -7,6 +7,7 @@ import torch
 
 from mia_bench import Access, Attack, Reconstructions, evaluate
 from mia_bench.bench.oracle import open_oracle
+from mia_bench.board.board import make
 from mia_bench.plugin import AccessError, ComponentError, Defense, Pipeline, Query
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -77,7 +78,7 @@ def test_a_trained_defense_stands_beside_none_and_topk(tmp_path):
         out=tmp_path,
     )
     assert all(record.status == "ok" for record in records), [record.reason for record in records]
-    assert len({record.settings for record in records}) == 1, "one table"
+    assert {row.defense for row in make(records).standings.rows} == {"none", "short", "topk:k=5", "short+topk:k=5"}
     by_pair = {(record.defense, record.attack): record for record in records}
     weights = [by_pair[name, "wb"].per_identity for name in ("none", "topk:k=5", "short", "short+topk:k=5")]
     assert weights[0] == weights[1], "who holds the weights is not bound by the outputs"
