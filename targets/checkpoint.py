@@ -17,6 +17,7 @@ class CheckpointTarget(Target):
 
     name = "checkpoint"
     access = Access.WHITE_BOX
+    steady = True
     path: str
 
     def fingerprint(self, folds: tuple[str, ...]) -> str:

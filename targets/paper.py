@@ -8,6 +8,7 @@ class PaperTarget(Target):
 
     name = "paper"
     access = Access.WHITE_BOX
+    steady = True
     trains = True
 
     def enrol(self, fitting: Fitting) -> Recogniser:

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import PrivateAttr
 
-from mia_bench import Access, Attack, Defense, Reconstructions, RequestError, Target, evaluate
+from mia_bench import Access, Attack, Defense, Reconstructions, RequestError, Target, TrainedDefense, evaluate
 from mia_bench.bench import attempting, cell, planning
+from mia_bench.bench.laboratory import Laboratory
 from mia_bench.bench.oracle import open_oracle
 from mia_bench.bench.registry import Registry
 from mia_bench.bench.runner import finished_record
 from mia_bench.plugin import AccessError, BudgetExceededError, CallableRecogniser, ModuleRecogniser
 from mia_bench.records import record as records
 
-from .helpers import mia
+from .helpers import mia, refused
 
 ASKED = {"folds": ["A"], "identities": 2, "trials": 1, "budget": 30}
 
@@ -317,6 +319,7 @@ def test_changed_judges_or_overridden_defaults_attack_nobody_again(tmp_path, mon
     made = planned("look-alike", protocol=changed)
     assert made[0].request.attempt_id == planned("look-alike")[0].request.attempt_id
     monkeypatch.setattr(attempting, "_attack", lambda *_: pytest.fail("attacked again"))
+    monkeypatch.setattr(Laboratory, "target", lambda *_: pytest.fail("the target was asked for"))
     (found,) = planning.execute(made, tmp_path)
     assert found.status == "ok", found.reason
     assert set(found.evaluators) == {"reval", "lda"}
@@ -390,3 +393,104 @@ def test_a_finished_run_is_judged_again_without_asking_the_target(tmp_path):
         assert found.queries == before[key].queries
         assert found.utility == before[key].utility
         assert found.evaluators["reval"] == before[key].evaluators["reval"]
+
+
+class Halving(Defense):
+    """Changes the network that it was lent."""
+
+    name = "halving"
+
+    def prepare(self, enrolment):
+        for parameter in enrolment.trained().parameters():
+            parameter.data.mul_(0.5)
+
+    def wrap(self, service, prepared, rng):
+        return service
+
+
+class FineTuned(TrainedDefense):
+    """Goes on from the protocol's own network."""
+
+    name = "fine-tuned"
+
+    def network(self, fitting):
+        return fitting.trained()
+
+    def train(self, network, fitting):
+        next(network.parameters()).data.add_(0.01)
+        network.eval()
+
+
+def test_networks_that_are_lent_come_back_as_they_were(tmp_path):
+    alone = evaluate("round2", attacks="wb", out=tmp_path / "alone", **ASKED)
+    beside = evaluate([Halving(), FineTuned(), "round2"], attacks="wb", out=tmp_path / "beside", **ASKED)
+    assert [found.status for found in beside] == ["ok"] * 4, [found.reason for found in beside]
+    assert figures(alone[1]) == figures(beside[3])
+    assert beside[2].per_identity[0].target_score != beside[0].per_identity[0].target_score
+
+
+class Remembering(Attack):
+    """Hands in what it found the first time it ran."""
+
+    name = "remembering"
+    _first: list = PrivateAttr(default_factory=list)
+
+    def run(self, oracle, generator, trials):
+        self._first.append(generator.decode(trials.z0) * 0 + len(self._first) / 4)
+        return Reconstructions(self._first[-1], torch.zeros(len(trials), dtype=torch.bool))
+
+
+def test_what_an_attack_keeps_reaches_no_other_cell(tmp_path):
+    found = evaluate("topk5", attacks=[Remembering()], out=tmp_path, **ASKED)
+    assert found[0].results.metrics == found[1].results.metrics
+
+
+def test_names_that_are_taken_are_refused(tmp_path):
+    liar = type("Liar", (Halving,), {"name": "none", "__module__": __name__})
+    twin = type("Twin", (Halving,), {"__module__": __name__})
+    for wrong in (liar(), [Halving(), twin()]):
+        with pytest.raises(RequestError, match="rename"):
+            evaluate(wrong, attacks="prior", out=tmp_path, **ASKED)
+
+
+def test_helpers_of_one_name_in_two_folders_are_two(tmp_path):
+    for folder, name, power in (("a", "one", 1), ("b", "two", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(PLUGIN.format(name=name))
+        (tmp_path / folder / "strength.py").write_text(f"POWER = {power}\n")
+    registry = Registry(tuple(tmp_path / folder / "own.py" for folder in "ab"))
+    scores = torch.tensor([[0.5, 0.25]])
+    for name, power in (("one", 1), ("two", 3)):
+        (stage,) = registry.defense(name).stages
+        assert torch.equal(stage.release(scores, torch.Generator()), scores**power)
+    assert "strength" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"trials": 10**20},
+        {"budget": 10**20},
+        {"budget": 20.5},
+        {"trials": "2"},
+        {"identities": True},
+        {"seed": -1},
+        {"seed": "0"},
+    ],
+)
+def test_numbers_are_whole_and_within_reason(tmp_path, asked):
+    with pytest.raises(RequestError, match="give"):
+        evaluate(attacks="prior", out=tmp_path, **{**ASKED, **asked})
+
+
+def test_an_evaluator_that_fails_loses_no_attempt(tmp_path):
+    plugin = tmp_path / "sad.py"
+    plugin.write_text(
+        "from mia_bench import Evaluator\n\n\nclass Sad(Evaluator):\n    name = 'sad'\n\n"
+        "    def fit(self, fitting):\n        raise SystemExit(0)\n"
+    )
+    out = tmp_path / "run"
+    evaluate(attacks="prior", out=out, **ASKED)
+    before = {file.name: file.read_bytes() for file in out.glob("*.json")}
+    refused(mia("judge", out, "--evaluator", "sad", "--plugin", plugin), "evaluator sad", "SystemExit")
+    assert {file.name: file.read_bytes() for file in out.glob("*.json")} == before

@@ -24,7 +24,7 @@ def flagged(scene, service, access=Access.SCORES, target=None):
     recogniser, generator, codes, latents = scene
     draw = torch.Generator().manual_seed(3)
     asked = target or recogniser.scores
-    found = probe(service, asked, generator, codes, latents, access, draw, 1000)
+    found = probe(service, asked, generator, codes, latents, access, draw)
     spent = Queries(mean=0, median=0, total=0, budget=1, by_phase={})
     return {flag.name for flag in flags.of_cell(Access.SCORES, found, spent) if flag.kind == "hides"}
 

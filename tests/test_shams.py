@@ -134,7 +134,7 @@ def test_what_keeps_the_top_label_cannot_stop_what_asks_for_labels_alone(plugin,
     )
     faces: dict[str, set[bytes]] = {}
     for record in records:
-        left = attempt.read(record.request.attempt_id, tmp_path).folds["A"]
+        left = attempt.read(record.request, (32, 32), tmp_path).folds["A"]
         parts = (left.images, left.offered, left.converged, left.queries)
         faces.setdefault(record.attack, set()).add(b"".join(part.numpy().tobytes() for part in parts))
     assert len(records) == len(small) * (1 + len(KEEP_THE_LABEL))

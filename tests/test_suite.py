@@ -197,7 +197,7 @@ def probed(registry, lab, pipeline, count):
     generator, codes = lab.generator("A", "vae"), lab.codes("A", "vae")
     target = lab.target("A", registry.target("paper"))
     draw = torch.Generator().manual_seed(0)
-    about = (generator, codes, codes[:count], pipeline.access, draw, 7)
+    about = (generator, codes, codes[:count], pipeline.access, draw)
     return probe(service_of(target, pipeline), target.scores, *about)
 
 

@@ -212,7 +212,7 @@ def swapped_tensors(run):
 def fewer_tensors(run):
     """Of one trial less."""
     made = bb_of(run)
-    left = attempt.read(made.request.attempt_id, run)
+    left = attempt.read(made.request, (32, 32), run)
     attempt.file_of(made.request.attempt_id, run).write_bytes(of_trials(left, slice(1, None)).dump())
 
 
@@ -227,7 +227,9 @@ def of_trials(left, which):
         )
         for name, fold in left.folds.items()
     }
-    return replace(left, folds=folds)
+    total = sum(int(fold.queries.sum()) for fold in folds.values())
+    spent = left.facts.queries.model_copy(update={"total": total, "by_phase": {"search": total}})
+    return replace(left, folds=folds, facts=left.facts.model_copy(update={"queries": spent}))
 
 
 def bb_of(run):
@@ -239,8 +241,10 @@ def of_another(found, people=None, **changes):
     request = found.request.model_copy(update=changes)
     rows = [row.model_copy(update={"trials": request.trials}) for row in found.results.rows[:people]]
     top1 = {name: mean(row.evaluators[name] for row in rows) for name in found.evaluators}
+    controls = {kind: mean(getattr(row, kind) for row in rows) for kind in ("floor", "null", "ceiling")}
     evaluators = {
-        name: said.model_copy(update={"top1": top1[name], "top5": 1.0}) for name, said in found.evaluators.items()
+        name: said.model_copy(update={"top1": top1[name], "top5": 1.0} | (controls if name == "reval" else {}))
+        for name, said in found.evaluators.items()
     }
     majority = found.majority.model_copy(update={"top1": mean(row.majority for row in rows)})
     spent = found.queries.model_copy(update={"mean": found.queries.total / (len(rows) * request.trials)})
@@ -303,7 +307,7 @@ def foreign(attacked, tmp_path):
         experiment = loaded.experiment_sha256(made.generator)
         found = of_another(made, targets, protocol=identity, experiment=experiment, identities=targets, trials=1)
         record.write(found, run)
-        left = of_trials(attempt.read(made.request.attempt_id, attacked), slice(targets))
+        left = of_trials(attempt.read(made.request, (32, 32), attacked), slice(targets))
         images = torch.rand(targets, 1, *loaded.data.image)
         fold = replace(left.folds["A"], images=images, offered=images.expand(len(left.facts.budgets), *images.shape))
         facts = left.facts.model_copy(update={"attempt_id": found.request.attempt_id})

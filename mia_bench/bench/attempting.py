@@ -21,7 +21,7 @@ from .offers import Offers
 from .oracle import Ledger, open_oracle
 from .probes import probe
 from .sandbox import undisturbed
-from .scene import HONEST, PROBES, Scene, scene
+from .scene import Scene, scene
 from .watcher import Watcher
 
 PROBED = 100
@@ -44,7 +44,7 @@ def attempt(cell: Cell, lab: Laboratory, watcher: Watcher, shared: Shared) -> At
         services = [stage.service("defense")]
         if not stage.steady:
             services = [stage.service("defense", number) for number in range(s.trials)]
-        key = (fold, _asked(cell))
+        key = (fold, cell.defense.access, _asked(cell))
         if key in shared:
             watcher.finished(len(stage.trials))
             folds[fold], ledger = shared[key]
@@ -58,12 +58,12 @@ def attempt(cell: Cell, lab: Laboratory, watcher: Watcher, shared: Shared) -> At
             # honest users come to the service that was attacked, where it may remember what others did
             meets = stage.service("utility") if stage.steady or not ledger.defended else services[0]
             recogniser, unseen = stage.recogniser(), stage.split.q2_test.copied()
-            useful.append(utility.measure(meets, stage.service("cost"), recogniser, unseen, HONEST))
+            useful.append(utility.measure(meets, stage.service("cost"), recogniser, unseen, ledger.accounts))
             seen = stage.generator.encode(stage.split.q2_test.images)[: PROBED // 2]
             latents = torch.cat([stage.trials.z0[: PROBED // 2], seen])
             draw = rng(s.seed, fold, "probing")
             asked = (stage.service("probes"), recogniser.scores, stage.generator, stage.codes, latents)
-            probed.append(probe(*asked, cell.defense.access, draw, PROBES))
+            probed.append(probe(*asked, cell.defense.access, draw))
     facts = Facts(
         attempt_id=cell.request.attempt_id,
         budgets=budgets,
@@ -110,9 +110,8 @@ def _attack(
         on_query=watcher.queried,
         on_finish=watcher.finished,
     )
-    found = checked(
-        cell.attack.run(oracle, copy.deepcopy(stage.generator), stage.trials.copied()), stage.trials, image, cell.attack
-    )
+    answer = cell.attack.renewed().run(oracle, copy.deepcopy(stage.generator), stage.trials.copied())
+    found = checked(answer, stage.trials, image, cell.attack)
     spent = ledger.per_trial
     if bool((spent > s.budget).any()) or bool((spent < 0).any()) or bool((ledger.refused > spent).any()):
         raise ComponentError(f"attack {cell.attack.spec} left a ledger that cannot be: {int(spent.max())} images")

@@ -6,7 +6,7 @@ from functools import cached_property
 from ..plugin.access import Access
 from ..plugin.attack import Attack
 from ..plugin.component import Component
-from ..plugin.defense import Pipeline
+from ..plugin.defense import Pipeline, TrainedDefense
 from ..plugin.evaluator import Evaluator
 from ..plugin.target import Target
 from ..protocol.model import GalleryRecipe, Protocol
@@ -116,4 +116,9 @@ class Cell:
 
 
 def _identified(component: Component) -> ComponentId:
-    return ComponentId(spec=component.spec, parameters=component.parameters, sources=component.source_sha256)
+    return ComponentId(
+        spec=component.spec,
+        parameters=component.parameters,
+        sources=component.source_sha256,
+        trains=isinstance(component, TrainedDefense),
+    )

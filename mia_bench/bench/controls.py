@@ -139,7 +139,7 @@ def _null(lab: Laboratory, scope: Scope, key: str) -> Tensor:
         image=lab.protocol.data.image,
     )
     with undisturbed(derive(scope.seed, scope.fold, "global", "null")):
-        made = scope.null_attack.run(oracle, copy.deepcopy(prior), trials.copied())
+        made = scope.null_attack.renewed().run(oracle, copy.deepcopy(prior), trials.copied())
     images = checked(made, trials, lab.protocol.data.image, scope.null_attack).images
     write_atomic(file, save({"images": images.cpu().contiguous()}))
     return images

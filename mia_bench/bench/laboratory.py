@@ -1,5 +1,6 @@
 """A protocol made real: its splits, networks, evaluators and trials, each built once and only when asked for."""
 
+import copy
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ from ..networks.lesson import Lesson, Role, recipe_of
 from ..plugin.attack import Trials
 from ..plugin.defense import TrainedDefense
 from ..plugin.engine import Engine
-from ..plugin.errors import ComponentError
+from ..plugin.errors import ComponentError, RequestError, told
 from ..plugin.evaluator import Evaluator, NetworkEvaluator
 from ..plugin.fitting import Fitting
 from ..plugin.generator import Generator
@@ -44,11 +45,15 @@ class Fitted:
 
     recogniser: Recogniser
     people: tuple[str, ...]
+    name: str = "the recogniser"
 
     def rank_of(self, images: Tensor, people: list[str]) -> Tensor:
         """Rank (B,) int64, 0 the best, that each image (B, 1, H, W) gives to the person it is meant to show; behind
         everybody where the recogniser does not accept that person."""
-        scores = self.recogniser.scores(images)
+        scores = answer_of(self.name, lambda: self.recogniser.scores(images))
+        if not isinstance(scores, Tensor) or scores.shape != (len(images), len(self.people)):
+            said = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ComponentError(f"{self.name} answered {said}, expected ({len(images)}, {len(self.people)})")
         wanted = torch.tensor([self.people.index(person) for person in people], device=scores.device)
         own = scores.gather(1, wanted.unsqueeze(1))
         return (scores > own).sum(1).masked_fill(own.isnan().squeeze(1), len(self.people)).cpu()
@@ -97,7 +102,7 @@ class Laboratory:
 
     def target(self, fold: str, target: Target, by: TrainedDefense | None = None) -> Recogniser:
         """R_tar as a target plugin makes it, with nothing remembered; its network trained by a defense, if one does."""
-        return target.enrol(self.fitting(Role("target", by), fold))
+        return target.renewed().enrol(self.fitting(Role("target", by), fold))
 
     def null_target(self, fold: str, by: TrainedDefense | None = None) -> ModuleRecogniser:
         """R_tar retrained with other people in its targets' places (``protocol.null``), by a defense, if one does."""
@@ -148,7 +153,11 @@ class Laboratory:
 
         def make() -> Fitted:
             fitting = replace(self.fitting(Role("evaluator", by), fold), seed=self._seed(evaluator.spec, fold))
-            return Fitted(evaluator.fit(fitting), fitting.photos.people)
+            name = f"evaluator {evaluator.spec}"
+            fitted = answer_of(name, lambda: evaluator.renewed().fit(fitting))
+            if not isinstance(fitted, Recogniser):
+                raise ComponentError(f"{name} gave {type(fitted).__name__}, not a Recogniser")
+            return Fitted(fitted, fitting.photos.people, name)
 
         return self._once(("evaluator", fold, evaluator.spec, evaluator.source_sha256), make)
 
@@ -166,7 +175,7 @@ class Laboratory:
             self.engine,
             self._seed(role.key if isinstance(role.by, Evaluator) else role.name, fold),
             network=lambda: self._network(base, fold),
-            trained=lambda: self.trained(role, fold),
+            trained=lambda: copy.deepcopy(self.trained(role, fold)),  # theirs to change
             fit=lambda net, loss: training.fit(
                 net, loss, photos, self._recogniser(role.name), self.engine.device, progress
             ),
@@ -262,7 +271,7 @@ class Laboratory:
     def _train(self, role: Role, fold: str, fitting: Fitting) -> nn.Module:
         device = self.engine.device
         if role.by is not None:
-            base = replace(fitting, trained=lambda: self.trained(Role(role.name), fold))
+            base = self._base(role, fold, fitting)
             with training.seeded(fitting.seed):
                 network = role.by.network(base)
                 role.by.train(network, base)
@@ -276,10 +285,14 @@ class Laboratory:
         own = self._recogniser(role.name)
         return training.train_recogniser(fitting.photos, own, fitting.seed, device, fitting.progress).cpu()
 
+    def _base(self, role: Role, fold: str, fitting: Fitting) -> Fitting:
+        """For who trains: ``trained`` is the protocol's own network, not the one that is about to be."""
+        return replace(fitting, trained=lambda: copy.deepcopy(self.trained(Role(role.name), fold)))
+
     def _network(self, role: Role, fold: str) -> nn.Module:
         image = self.protocol.data.image
         if role.by is not None:
-            return role.by.network(self.fitting(role, fold))
+            return role.by.network(self._base(role, fold, self.fitting(role, fold)))
         if role.name in self.protocol.generators:
             return generators.untrained(self.protocol.generators[role.name], image)
         gallery = self._gallery(role.name)
@@ -321,6 +334,16 @@ class Laboratory:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]  # type: ignore[return-value]
+
+
+def answer_of(name: str, call: Callable[[], T]) -> T:
+    """The call's answer; whatever it raises, or ends, names who did."""
+    try:
+        return call()
+    except (ComponentError, RequestError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # somebody else's code may fail, or try to end things, in any way
+        raise ComponentError(f"{name} raised {told(error)}") from error
 
 
 def _key(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ..files import check_writable
+from ..networks.store import cache_dir
 from ..plugin.attack import Attack
 from ..plugin.defense import Defense, Pipeline
 from ..plugin.errors import RequestError, told
@@ -88,11 +89,11 @@ def plan(
     _accept(f"run.null_attack {protocol.run.null_attack!r}", settings.null_attack.check, latent)
     if settings.null_attack.adversarial and not protocol.generators[settings.generator].has_critic:
         raise RequestError(f"run.null_attack {protocol.run.null_attack!r} needs a generator with a critic")
-    pipelines = {}
+    pipelines: dict[str, Pipeline] = {}
     for spec in ("none", *defenses):
         pipeline = registry.defense(spec)
         _accept(f"defense {_said(spec, pipeline)!r}", pipeline.check, protocol.split.target_classes)
-        pipelines[pipeline.spec] = pipeline
+        _one_of(pipelines, pipeline.spec, pipeline, [type(stage) for stage in pipeline.stages])
     chosen = {}
     for spec in terms.attacks if terms else ():
         try:
@@ -117,6 +118,10 @@ def execute(
 ) -> list[Record]:
     """Run planned cells into a folder of records, resuming what is there; their records in the order of the cells."""
     check_writable(out)
+    try:
+        check_writable(cache_dir())
+    except RequestError as error:
+        raise RequestError(f"the cache {error}; name another folder in MIA_BENCH_CACHE") from None
     return in_order(cells, runner.run(cells, out, fresh=fresh, watcher=watcher, executor=executor))
 
 
@@ -136,13 +141,22 @@ def _said(asked: object, found: Pipeline | Attack) -> str:
     return asked if isinstance(asked, str) else found.spec
 
 
+def _one_of(pipelines: dict[str, Pipeline], spec: str, pipeline: Pipeline, kinds: list[type[Defense]]) -> None:
+    """Add a pipeline under its spec; RequestError if another defense has it."""
+    other = pipelines.setdefault(spec, pipeline)
+    if [type(stage) for stage in other.stages] != kinds:
+        raise RequestError(f"two defenses are both called {spec!r}; rename one of them")
+
+
 def _accept(what: str, check: Callable[[int], None], size: int) -> None:
     """A component's own check of its parameters, its refusal as a RequestError."""
     try:
         check(size)
     except ValueError as error:
         raise RequestError(f"{what}: {error}") from None
-    except Exception as error:  # a plugin's check may fail in any way: whatever it raises is the answer
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's check may fail in any way: whatever it raises is the answer
         raise RequestError(f"{what}: its check raised {told(error)}") from error
 
 
@@ -162,14 +176,17 @@ def _check_request(
         if fold not in protocol.split.folds:
             known = ", ".join(protocol.split.folds)
             raise RequestError(f"protocol {protocol.name} has no fold {fold!r}; it has {known}")
-    for name, value in (("identities", identities), ("trials", trials), ("budget", budget)):
-        if value is not None and value < 1:
-            raise RequestError(f"--{name} {value}: give at least 1")
+    bounds = {"identities": (identities, 1, 10**6), "trials": (trials, 1, 10**5), "budget": (budget, 1, 10**9)}
+    for name, (value, least, most) in (bounds | {"seed": (seed, 0, 2**62)}).items():
+        if value is None:
+            continue
+        if type(value) is not int:
+            raise RequestError(f"--{name} {value!r}: give a whole number")
+        if not least <= value <= most:
+            raise RequestError(f"--{name} {value}: give at least {least} and at most {most:,}")
     most = protocol.split.targets
     if identities is not None and identities > most:
         raise RequestError(f"--identities {identities}: protocol {protocol.name} has {most} in each fold")
-    if seed is not None and seed < 0:
-        raise RequestError(f"--seed {seed}: give 0 or more")
 
 
 def device_of(name: str) -> str:

@@ -30,12 +30,11 @@ def probe(
     latents: Tensor,
     access: Access,
     rng: torch.Generator,
-    first_caller: int,
 ) -> Probes:
     """Ask about D(z) for ``latents`` (n, m): each twice, in another order, invisibly changed, and a step away.
 
-    Each has an account of its own, from ``first_caller`` on. ``target`` answers images without the defense; ``codes``
-    are Q1's; ``access`` is what the defense leaves.
+    Each has an account of its own; nobody else asks this service. ``target`` answers images without the defense;
+    ``codes`` are Q1's; ``access`` is what the defense leaves.
     """
     n = len(latents)
     with torch.inference_mode():
@@ -47,7 +46,7 @@ def probe(
         moved = generator.decode(latents + step)
     # plain tensors: a service may do with what it is asked whatever works on any tensor
     images, near, moved = (asked.clone() for asked in (images, near, moved))
-    callers = torch.arange(first_caller, first_caller + n)
+    callers = torch.arange(n)
 
     def ask(about: Tensor, who: Tensor) -> Tensor:
         return service(Query(about.clone(), who))

@@ -59,11 +59,13 @@ class Registry:
                 origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
                 try:
                     found = _checked(kind, point.name, point.load())
-                except Exception as error:  # a plugin's import may fail in any way: it is listed with its error
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # a plugin's import may fail in any way: it is listed with its error
                     self._add(Entry(kind, point.name, origin, None, told(error)))
                 else:
                     self._add(Entry(kind, point.name, origin, found))
-        for file in files:
+        for file in dict.fromkeys(path.resolve() if path.exists() else path for path in files):
             for kind, component in _from_file(file):
                 self._add(Entry(kind, component.name, str(file), component))
 
@@ -104,6 +106,12 @@ class Registry:
         if isinstance(asked, base):
             if not asked.name:
                 raise RequestError(f'{kind} {type(asked).__name__} has no name; add a line: name = "my{kind}"')
+            if problem := _checked_name(kind, type(asked)):
+                raise RequestError(f"{kind} {type(asked).__name__} {problem}")
+            registered = self._entries.get((kind, asked.name))
+            if registered is not None and registered.component is not type(asked):
+                said = f"{kind} {type(asked).__name__} is called {asked.name!r}"
+                raise RequestError(f"{said} like that of {registered.origin}; rename it")
             return asked
         if isinstance(asked, type) and issubclass(asked, base):
             raise RequestError(f"{kind} {asked.__name__} is a class; give an instance: {asked.__name__}()")
@@ -182,7 +190,9 @@ def _from_file(file: Path) -> list[tuple[str, type[Component]]]:
         raise RequestError(f"plugin {file}: no such file")
     try:
         module = sources.run(file)
-    except Exception as error:  # the file is the user's own: whatever it raises is the answer
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the file is the user's own: whatever it raises is the answer
         raise RequestError(f"plugin {file}: {told(error)}") from error
     found = [
         (kind, value)

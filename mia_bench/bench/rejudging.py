@@ -36,16 +36,22 @@ def judge_again(
 
     Records without results are passed on as they are. RequestError if one is of another experiment, or has no attempt.
     """
+    ready = {}
+    for record in found:  # all of them, before any is written
+        if record.results is not None:
+            _check_same(record, terms.protocol)
+            made = attempts.read(record.request, lab.protocol.data.image, folder)
+            ready[record.cell_id] = (made, _training(record, registry))
+    judged = []
     for record in found:
-        if record.results is None:
-            yield record
-            continue
-        _check_same(record, terms.protocol)
-        made = attempts.read(record.request.attempt_id, folder)
-        results = judge(made, record.request, terms, lab, _training(record, registry))
-        judged = _with(record, results)
-        records.write(judged, folder)
-        yield judged
+        if record.cell_id in ready:
+            made, training = ready[record.cell_id]
+            record = _with(record, judge(made, record.request, terms, lab, training))
+        judged.append(record)
+    for record in judged:
+        if record.cell_id in ready:
+            records.write(record, folder)
+    yield from judged
 
 
 def _check_same(record: Record, protocol: Protocol) -> None:
@@ -65,10 +71,20 @@ def _check_same(record: Record, protocol: Protocol) -> None:
 
 def _training(record: Record, registry: Registry) -> TrainedDefense | None:
     """The defense that trained the target, for the null: it is trained by the same."""
-    try:
-        return registry.defense(record.defense).training
-    except RequestError as error:
-        raise RequestError(f"record {record.cell_id}: {error}; give the file that defines it with --plugin") from None
+    for stage in record.request.stages:
+        if not stage.trains:
+            continue
+        try:
+            found = registry.defense(stage.spec).training
+        except RequestError as error:
+            said = f"record {record.cell_id}: {error}"
+            raise RequestError(f"{said}; give the file that defines it with --plugin") from None
+        if found is None or found.source_sha256 != stage.sources:
+            raise RequestError(
+                f"record {record.cell_id}: {stage.spec} was edited since; run it again to judge it again"
+            )
+        return found
+    return None
 
 
 def _with(record: Record, results: Judgement) -> Record:
@@ -107,6 +123,8 @@ def _from_folder(folder: Path, protocol: Protocol) -> Submission:
 
 
 def _from_tensors(file: Path, image: tuple[int, int]) -> Submission:
+    if not file.is_file():
+        raise RequestError(f"{file}: neither a folder nor a file")
     try:
         with safe_open(file, "pt") as opened:
             people = json.loads((opened.metadata() or {}).get("people", "null"))
@@ -115,8 +133,9 @@ def _from_tensors(file: Path, image: tuple[int, int]) -> Submission:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RequestError(f"{file} is neither a folder nor a safetensors file of images and labels: {said}") from None
     images, labels = found["images"], found["labels"]
-    if not (isinstance(people, list) and people and all(isinstance(name, str) for name in people)):
-        raise RequestError(f"{file}: its metadata needs people, a JSON list of names")
+    named = isinstance(people, list) and people and all(isinstance(name, str) for name in people)
+    if not named or len(set(people)) < len(people):
+        raise RequestError(f"{file}: its metadata needs people, a JSON list of names, each once")
     if images.dtype != torch.float32 or images.ndim != 4 or tuple(images.shape[1:]) != (1, *image):
         raise RequestError(
             f"{file}: images are {images.dtype} {tuple(images.shape)}, expected float32 (n, 1, *{image})"

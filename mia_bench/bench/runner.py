@@ -47,7 +47,7 @@ def _work(worker: Worker, cell: Cell, out: Path, fresh: bool) -> tuple[Callable[
     """What is left to do for a cell that has no current record: all of it, or only to judge what it left."""
     if not fresh and attempts.file_of(cell.request.attempt_id, out).exists():
         try:
-            return worker.judge, (cell, attempts.read(cell.request.attempt_id, out))
+            return worker.judge, (cell, attempts.read(cell.request, cell.settings.protocol.data.image, out))
         except RequestError:
             pass  # damaged: attempted again, and replaced
     return worker.execute, (cell,)

@@ -6,6 +6,8 @@ Not a prison: who means to can still get out. It keeps accidents, and habits, fr
 import os
 import random
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
@@ -20,6 +22,15 @@ def undisturbed(seed: int) -> Iterator[None]:
 
     Code that draws from a global generator, which it should not, at least draws the same each time.
     """
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        yield from _undisturbed(seed)
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""What is set here is the whole process's: threads that run cells take turns."""
+
+
+def _undisturbed(seed: int) -> Iterator[None]:
     folder, variables = _folder(), dict(os.environ)
     modes = _Modes()
     python, numpy = random.getstate(), np.random.get_state()
@@ -29,7 +40,11 @@ def undisturbed(seed: int) -> Iterator[None]:
             torch.random.fork_rng(devices=range(torch.cuda.device_count())),
             torch.inference_mode(False),
             torch.enable_grad(),
+            torch.autocast("cpu", enabled=False),
         ):
+            if modes.device.type != "cpu":
+                torch.set_default_device(None)
+            torch.set_float32_matmul_precision("highest")
             torch.set_default_dtype(torch.float32)
             torch.use_deterministic_algorithms(False)
             torch.manual_seed(seed)
@@ -52,6 +67,8 @@ class _Modes:
 
     def __init__(self) -> None:
         self._dtype = torch.get_default_dtype()
+        self.device = torch.get_default_device()
+        self._precision = torch.get_float32_matmul_precision()
         self._threads = torch.get_num_threads()
         self._grad = torch.is_grad_enabled()
         self._deterministic = torch.are_deterministic_algorithms_enabled()
@@ -59,6 +76,9 @@ class _Modes:
 
     def restore(self) -> None:
         torch.set_default_dtype(self._dtype)
+        if torch.get_default_device() != self.device:
+            torch.set_default_device(self.device)
+        torch.set_float32_matmul_precision(self._precision)
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         torch.set_grad_enabled(self._grad)

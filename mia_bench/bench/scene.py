@@ -17,9 +17,6 @@ from ..protocol.split import Split
 from .cell import Cell
 from .laboratory import Laboratory
 
-HONEST, PROBES = 10**9, 2 * 10**9
-"""Where the account numbers of honest users and of the bench's probes begin: nobody shares an account with them."""
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -53,7 +50,7 @@ def scene(cell: Cell, fold: str, lab: Laboratory) -> Scene:
     learnt = cell.defense.prepare(_enrolment(cell.defense, fold, lab, recogniser))
 
     def service(*roles: str | int) -> Service:
-        return cell.defense.wrap(recogniser(), learnt, rng(s.seed, fold, *roles))
+        return cell.defense.wrap(recogniser(), learnt, rng(s.seed, fold, *roles), split.q2.classes)
 
     return Scene(
         fold,
@@ -64,7 +61,7 @@ def scene(cell: Cell, fold: str, lab: Laboratory) -> Scene:
         lab.trials(fold, s.generator, identities, s.trials, s.seed),
         recogniser,
         service,
-        steady=not cell.defense.remembers and isinstance(recogniser(), ModuleRecogniser),
+        steady=s.target.steady and not cell.defense.remembers and type(recogniser()) is ModuleRecogniser,
     )
 
 

@@ -63,8 +63,8 @@ class Worker:
                 if isinstance(made, str):
                     status, reason = "skipped", made
                 else:
+                    content = b"" if kept else made.dump()  # before it is judged: what was attacked is not lost
                     results = self._judged(cell, lab, made)
-                    content = b"" if kept else made.dump()
             except ComponentError as error:
                 status, reason = "error", str(error)
             except KeyboardInterrupt:

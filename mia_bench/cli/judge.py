@@ -1,11 +1,14 @@
 """``mia-bench judge``."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from . import options
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -90,7 +93,7 @@ def judge(
     if battery:
         with Bars(0) as bars:
             lab = Laboratory(loaded, Engine.on(planning.device_of(device)), bars.working, terms.evaluators)
-            fitness = examine(lab, scopes_of(lab, terms))
+            fitness = _judged(lambda: examine(lab, scopes_of(lab, terms)))
         report = {"battery": fitness.battery, "unfit": fitness.unfit}
         click.echo(json.dumps(report, indent=1)) if as_json else _print_battery(report, loaded.name)
         return
@@ -98,10 +101,10 @@ def judge(
     with Bars(len(found)) as bars:
         lab = Laboratory(loaded, Engine.on(planning.device_of(device)), bars.working, terms.evaluators)
         if submission is not None:
-            said = judge_submission(submission, terms, lab)
+            said = _judged(lambda: judge_submission(submission, terms, lab))
         else:
             assert folder is not None
-            judged = list(judge_again(found, folder, terms, lab, registry))
+            judged = _judged(lambda: list(judge_again(found, folder, terms, lab, registry)))
     if submission is not None:
         click.echo(json.dumps(said, indent=1)) if as_json else _print(said, loaded.name)
     elif as_json:
@@ -110,6 +113,16 @@ def judge(
         from ..board.terminal import print_records
 
         print_records(judged, stdout())
+
+
+def _judged(judge: Callable[[], T]) -> T:
+    """What is judged; an evaluator that fails is told in one line."""
+    from ..plugin.errors import ComponentError, RequestError
+
+    try:
+        return judge()
+    except ComponentError as error:
+        raise RequestError(str(error)) from error
 
 
 def _print(said: dict[str, Any], protocol: str) -> None:

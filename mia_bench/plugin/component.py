@@ -1,7 +1,7 @@
 """What attacks, defenses, targets and evaluators have in common: a name, typed parameters, and one canonical way to
 write both."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,6 +44,15 @@ class Component(BaseModel):
         or what the plugin imports from beside it, was edited."""
         return sources.sha256_of(type(self))
 
+    def renewed(self) -> Self:
+        """The same parameters in another instance: what one keeps in private attributes reaches no other use of it."""
+        return type(self).model_construct(**dict(self))
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        sources.remember(cls)
+
     def __reduce__(self) -> Any:
         """One from a plugin file travels as the file's path: another process has to run the file first."""
         values = dict(self)
@@ -54,7 +63,7 @@ class Component(BaseModel):
 
 
 def _made(kind: type[Component], values: dict[str, Any]) -> Component:
-    return kind(**values)
+    return kind.model_construct(**values)
 
 
 def _made_from_file(file: str, qualname: str, values: dict[str, Any]) -> Component:

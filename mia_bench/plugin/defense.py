@@ -114,26 +114,26 @@ class Pipeline:
         """What each stage learns from the enrolment; ComponentError naming the stage that raises."""
         return tuple(_named(stage, partial(stage.prepare, enrolment)) for stage in self.stages)
 
-    def wrap(self, service: Service, prepared: Sequence[Any], rng: torch.Generator) -> Service:
+    def wrap(
+        self, service: Service, prepared: Sequence[Any], rng: torch.Generator, classes: int | None = None
+    ) -> Service:
         """The service behind all stages, with nothing remembered yet; each answer is checked at the door.
 
         Raises ComponentError naming the stage that raises, or whose answer has the wrong shape, dtype or values.
         """
         withholds = refuses = False
         for stage, learnt in zip(self.stages, prepared, strict=True):
-            fresh = type(stage)(**dict(stage))  # what it may keep in private attributes starts anew as well
+            fresh = stage.renewed()
             withholds, refuses = withholds or stage.withholds or stage.refuses, refuses or stage.refuses
             around = _named(stage, partial(fresh.wrap, service, learnt, rng))
-            service = _guarded(stage, around, service, withholds, refuses)
+            service = _guarded(stage, around, withholds, refuses, classes)
         return service
 
 
-def _guarded(stage: Defense, around: Service, inner: Service, withholds: bool, refuses: bool) -> Service:
+def _guarded(stage: Defense, around: Service, withholds: bool, refuses: bool, classes: int | None) -> Service:
     def answer(query: Query) -> Tensor:
         released = _named(stage, lambda: around(query))
-        if type(stage).wrap is Defense.wrap:  # checked there, against what it was given
-            return released
-        like = torch.empty(len(query), _classes(released), device=query.images.device)
+        like = torch.empty(len(query), classes or _classes(released), device=query.images.device)
         door(stage, released, like, torch.full(like.shape, withholds, device=like.device), refuses)
         return released.detach()
 
@@ -150,7 +150,9 @@ def _named(stage: Defense, call: Callable[[], T]) -> T:
         return call()
     except ComponentError:
         raise
-    except Exception as error:  # somebody else's code may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # somebody else's code may fail, or try to end things, in any way
         raise ComponentError(f"defense {stage.spec} raised {told(error)}") from error
 
 

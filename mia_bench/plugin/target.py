@@ -87,6 +87,9 @@ class Target(Component):
     access: ClassVar[Access] = Access.SCORES
     """The most an attacker can be granted on it: ``WHITE_BOX`` only where ``enrol`` returns a ModuleRecogniser."""
 
+    steady: ClassVar[bool] = False
+    """True if it answers an image alike whoever asks and whatever was asked before: ``enrol`` gives a ModuleRecogniser
+    over a network that remembers nothing."""
     trains: ClassVar[bool] = False
     """True if ``enrol`` takes its network from ``fitting.trained()``, so that a defense can train it otherwise."""
 

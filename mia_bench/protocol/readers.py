@@ -66,7 +66,11 @@ def folder(root: Path) -> Index:
     people: dict[str, tuple[Path, ...]] = {}
     for person in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))):
         photos = tuple(
-            sorted(p for p in person.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            sorted(
+                p
+                for p in person.iterdir()
+                if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+            )
         )
         if not photos and any(path.is_dir() for path in person.iterdir()):
             raise RequestError(

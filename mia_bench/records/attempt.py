@@ -81,13 +81,13 @@ def file_of(attempt_id: str, folder: Path) -> Path:
     return folder / f"{attempt_id}{SUFFIX}"
 
 
-def read(attempt_id: str, folder: Path) -> Attempt:
-    """An attempt from a run's folder; RequestError if it is not there, damaged, or another one's."""
-    file = file_of(attempt_id, folder)
+def read(request: Request, image: tuple[int, int], folder: Path) -> Attempt:
+    """A request's attempt from a run's folder, images of this height and width; RequestError if it is not there,
+    damaged, or another one's."""
+    file = file_of(request.attempt_id, folder)
     mend = "run it again with --fresh"
     try:
-        content = file.read_bytes()
-        tensors = load(content)
+        tensors = load(file.read_bytes())
         with safe_open(file, "pt") as opened:
             facts = Facts.model_validate_json((opened.metadata() or {}).get("facts", ""))
     except (OSError, SafetensorError) as error:
@@ -95,38 +95,63 @@ def read(attempt_id: str, folder: Path) -> Attempt:
         raise RequestError(f"{file} cannot be read ({reason}); {mend}") from None
     except ValidationError as error:
         raise RequestError(f"{file} is not an attempt of mia-bench ({first_problem(error)}); {mend}") from None
-    if facts.attempt_id != attempt_id:
-        raise RequestError(f"{file} is attempt {facts.attempt_id}, not its record's {attempt_id}; {mend}")
+    if facts.attempt_id != request.attempt_id:
+        raise RequestError(f"{file} is attempt {facts.attempt_id}, not its record's {request.attempt_id}; {mend}")
     try:
-        folds = {name: _fold(tensors, name, facts) for name in sorted({key.partition(".")[0] for key in tensors})}
+        if sorted({name.partition(".")[0] for name in tensors}) != sorted(request.folds):
+            raise ValueError("other folds")
+        folds = {name: _fold(tensors, name, facts, request, image) for name in request.folds}
+        _check_ledger(facts, folds, request)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise RequestError(f"{file} does not hold together ({error}); {mend}") from None
+        raise RequestError(f"{file} does not belong to its record ({error}); {mend}") from None
     return Attempt(facts, folds)
 
 
-def _fold(tensors: dict[str, Tensor], name: str, facts: Facts) -> FoldAttempt:
+def _fold(tensors: dict[str, Tensor], name: str, facts: Facts, request: Request, image: tuple[int, int]) -> FoldAttempt:
     kept, place = tensors[f"{name}.kept"], tensors[f"{name}.place"]
-    if kept.dtype != torch.float32 or kept.ndim != 4 or place.dtype != torch.int64 or place.ndim != 2:
-        raise ValueError(f"{name}: not images")
+    T = request.identities * request.trials
+    if kept.dtype != torch.float32 or tuple(kept.shape[1:]) != (1, *image) or not len(kept):
+        raise ValueError(f"{name}: not images of {image[0]}x{image[1]}")
+    if place.dtype != torch.int64 or tuple(place.shape) != (len(facts.budgets) + 1, T):
+        raise ValueError(f"{name}: of other trials or budgets")
+    if not (int(place.min()) >= 0 and int(place.max()) < len(kept)):
+        raise ValueError(f"{name}: an image is missing")
     low, high = kept.aminmax()
-    if not (low >= 0 and high <= 1) or len(place) != len(facts.budgets) + 1:
-        raise ValueError(f"{name}: images outside [0, 1], or for other budgets")
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"{name}: images outside [0, 1]")
+    found = {key: tensors[f"{name}.{key}"] for key in _KINDS}
+    for key, kind in _KINDS.items():
+        if found[key].shape != (T,) or found[key].dtype != kind:
+            raise ValueError(f"{name}.{key}: {found[key].dtype} {tuple(found[key].shape)}")
+    score = found["target_score"]
+    if not bool(((score >= 0) & (score <= 1 + 1e-4)).all()):
+        raise ValueError(f"{name}.target_score outside [0, 1]")
     images = kept[place]
-    T = place.shape[1]
-    found = {key: tensors[f"{name}.{key}"] for key in ("converged", "queries", "target_score", "target_top1")}
-    if any(tensor.shape != (T,) for tensor in found.values()):
-        raise ValueError(f"{name}: not one figure a trial")
     return FoldAttempt(images[:-1], images[-1], **found)
 
 
+_KINDS = {
+    "converged": torch.bool,
+    "queries": torch.int64,
+    "target_score": torch.float32,
+    "target_top1": torch.bool,
+}
+
+
+def _check_ledger(facts: Facts, folds: dict[str, FoldAttempt], request: Request) -> None:
+    spent = torch.cat([fold.queries for fold in folds.values()])
+    total = int(spent.sum())
+    if int(spent.min()) < 0 or int(spent.max()) > request.budget or facts.queries.budget != request.budget:
+        raise ValueError("queries beyond the budget")
+    if total != facts.queries.total or total != sum(facts.queries.by_phase.values()):
+        raise ValueError("a ledger that does not add up")
+    if list(facts.budgets) != sorted(set(facts.budgets)) or not set(request.budgets) <= set(facts.budgets):
+        raise ValueError("other budgets")
+
+
 def reconstructions(request: Request, image: tuple[int, int], folder: Path) -> dict[str, Tensor]:
-    """By fold: images (identities, trials, 1, H, W) that were handed in; RequestError if they are another request's."""
-    found = read(request.attempt_id, folder)
-    people = (request.identities, request.trials)
-    images = {}
-    for fold in request.folds:
-        flat = found.folds[fold].images if fold in found.folds else None
-        if flat is None or tuple(flat.shape) != (people[0] * people[1], 1, *image):
-            raise RequestError(f"{file_of(request.attempt_id, folder)} does not belong to its record; run it again")
-        images[fold] = flat.reshape(*people, 1, *image)
-    return images
+    """By fold: images (identities, trials, 1, H, W) that were handed in."""
+    found = read(request, image, folder)
+    return {
+        name: fold.images.reshape(request.identities, request.trials, 1, *image) for name, fold in found.folds.items()
+    }

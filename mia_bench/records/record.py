@@ -77,6 +77,8 @@ class Judgement(Part):
                 return f"{row.name} was judged by others than {', '.join(self.evaluators)}"
             if row.evaluators and abs(row.evaluators[HEADLINE] - row.top1) > CLOSE:
                 return f"{row.name} has top1 {row.top1}, by {HEADLINE} {row.evaluators[HEADLINE]}"
+            if row.curve and abs(row.curve[-1] - row.top1) > CLOSE:
+                return f"{row.name} has top1 {row.top1}, its curve ends at {row.curve[-1]}"
             if row.top5 < row.top1 - CLOSE:
                 return f"{row.name} has top5 {row.top5} below top1 {row.top1}"
             if not 0 <= row.queries <= self.queries.budget or row.trials < 1:
@@ -87,6 +89,13 @@ class Judgement(Part):
                 return f"evaluators.{name}.top1 is {found.top1}, its rows give {told:.6f}"
             if found.top5 < found.top1 - CLOSE:
                 return f"evaluators.{name}.top5 {found.top5} is below its top1 {found.top1}"
+        headline = self.evaluators[HEADLINE]
+        for kind in ("floor", "null", "ceiling"):
+            stated, rows = getattr(headline, kind), [getattr(row, kind) for row in self.rows]
+            if stated is not None and None not in rows and abs(mean(rows) - stated) > CLOSE:
+                return f"evaluators.{HEADLINE}.{kind} is {stated}, its rows give {mean(rows):.6f}"
+        if stranger := set(self.unfit) - set(self.battery):
+            return f"unfit names {sorted(stranger)[0]}, which no battery examined"
         majority = [row.majority for row in self.rows if row.majority is not None]
         if self.majority and majority and abs(mean(majority) - self.majority.top1) > CLOSE:
             return f"majority.top1 is {self.majority.top1}, its rows give {mean(majority):.6f}"

@@ -28,6 +28,8 @@ class ComponentId(Part):
     """Every parameter, defaults included."""
     sources: str = ""
     """``Component.source_sha256``; '' in records of before it was kept."""
+    trains: Annotated[bool, Field(exclude_if=lambda trains: not trains)] = False
+    """True for the defense that trains the target's network."""
 
 
 class Request(Part):
