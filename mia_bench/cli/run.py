@@ -103,6 +103,7 @@ def run(
     folder = out or planning.default_out(loaded)
     with Bars(len(cells)) as bars:
         records = list(planning.execute(cells, folder, fresh=not resume, watcher=bars))
+    left = report.write(records, loaded, folder)  # before anything is printed: whoever reads may leave
     if as_json:
         print_json(records)
     else:
@@ -110,7 +111,6 @@ def run(
 
         print_records(records, stdout())
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
-    left = report.write(records, loaded, folder)
     if left.lacks:
         messages.print(f"no figures: {left.lacks}", markup=False)
     if left.folder:
