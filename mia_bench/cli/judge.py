@@ -40,14 +40,7 @@ T = TypeVar("T")
     "--battery", is_flag=True, help="Print whether each evaluator sees faces: what real photos, changed, make it say."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file with evaluators, or with RUN's defenses. Repeatable. It is executed: give only what you trust.",
-)
+@options.plugins("Python file with evaluators, or with RUN's defenses.")
 def judge(
     folder: Path | None,
     images: Path | None,

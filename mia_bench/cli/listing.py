@@ -4,16 +4,11 @@ from pathlib import Path
 
 import click
 
+from . import options
+
 
 @click.command("list")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also what this file defines.",
-)
+@options.plugins("Also what this Python file defines.")
 def list_(plugins: tuple[Path, ...]) -> None:
     """List plugins, protocols and suites; a plugin that does not load shows its error."""
     from rich.markup import escape

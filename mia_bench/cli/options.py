@@ -1,8 +1,12 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 protocol = click.option(
     "--protocol",
@@ -26,3 +30,15 @@ device = click.option("--device", default="auto", show_default=True, metavar="NA
 resume = click.option(
     "--resume/--fresh", default=True, show_default=True, help="Keep cells that are already done, or run all anew."
 )
+
+
+def plugins(what: str) -> Callable[[F], F]:
+    """``--plugin``, whose help begins with what the file is for."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"{what} Repeatable. It is executed: give only what you trust.",
+    )

@@ -43,14 +43,7 @@ from . import options
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the records.  [default: runs/PROTOCOL]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the records as a JSON list instead of a table.")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python file that defines plugins of any kind. Repeatable. It is executed: give only what you trust.",
-)
+@options.plugins("Python file that defines plugins of any kind.")
 @options.resume
 def run(
     defenses: tuple[str, ...],
