@@ -28,7 +28,7 @@ BINS = 15
 """Of equal width, for the calibration error."""
 TIMED = 64
 """Images that the cost is measured on."""
-REPEATS = 3
+REPEATS = 5
 
 
 def measure(service: Service, timed: Service, target: Recogniser, photos: Photos, first_caller: int) -> Utility:
