@@ -17,7 +17,7 @@ from ..plugin.seeds import derive, rng
 from ..protocol.model import Protocol
 from ..records.attempt import Attempt, FoldAttempt
 from ..records.figures import MAJORITY, EvaluatorAccuracy, IdentityRow, MajorityAccuracy
-from ..records.record import Judgement
+from ..records.judgement import Judgement
 from ..records.request import Request
 from . import metrics
 from .battery import battery, failures

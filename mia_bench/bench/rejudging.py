@@ -18,7 +18,8 @@ from ..protocol import readers
 from ..protocol.model import Protocol
 from ..records import attempt as attempts
 from ..records import record as records
-from ..records.record import Judgement, Record
+from ..records.judgement import Judgement
+from ..records.record import Record
 from ..records.stats import mean_interval
 from .controls import Ranks, Scope, controls
 from .judging import Terms, examine, hits_of, judge, shares

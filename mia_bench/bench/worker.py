@@ -13,7 +13,8 @@ from ..plugin.errors import ComponentError, RequestError, told
 from ..plugin.seeds import derive
 from ..records import environment
 from ..records.attempt import Attempt
-from ..records.record import Judgement, Record
+from ..records.judgement import Judgement
+from ..records.record import Record
 from .attempting import Shared, attempt
 from .cell import Cell, Settings
 from .judging import judge

@@ -18,7 +18,8 @@ from .figures import (
     Share,
     Utility,
 )
-from .record import CLOSE, Record
+from .judgement import CLOSE
+from .record import Record
 from .request import ProtocolId
 
 
