@@ -19,7 +19,7 @@ BATCH = 16
 
 
 class Faceres(Evaluator):
-    """faceres's descriptor, nearest photo by cosine; 15 ms an image. Its two files come from npm and are not shipped."""
+    """faceres's descriptor, nearest photo by cosine; 15 ms an image. Its files come from npm and are not shipped."""
 
     name = "faceres"
 
