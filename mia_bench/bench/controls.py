@@ -28,11 +28,7 @@ from .oracle import open_oracle
 from .sandbox import undisturbed
 
 FORMAT = 2
-"""Raise it when the images change otherwise than by what their key covers."""
-RANKS_FORMAT = 3
-"""Raise it when what is said of them does."""
-FALSE_MATCHES = 0.01
-"""At which claims are verified: the share of false ones by real photos that pass."""
+"""Raise it when what is measured changes otherwise than by what the keys cover."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Shown:
 
 
 class Ranks(BaseModel):
-    """An evaluator's rank, 0 the best, for the person whom each image is meant to show; and its threshold."""
+    """An evaluator's rank, 0 the best, for the person whom each image is meant to show."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,8 +66,6 @@ class Ranks(BaseModel):
     """Of D(E(photo)), of real photos that the evaluators have not seen."""
     real: list[int]
     """Of such photos themselves."""
-    threshold: float
-    """The score that ``FALSE_MATCHES`` of the false claims of such photos exceed, at most."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +79,24 @@ class Controls:
     key: str
     """Hash of all that decides the images."""
 
-    @property
-    def shown(self) -> dict[str, Shown]:
-        """Those images by what they are."""
-        return {"floor": self.floor, "null": self.null, "ceiling": self.ceiling, "real": self.real}
-
     def ranks(self, lab: Laboratory, evaluator: Evaluator, fold: str) -> Ranks:
         """What an evaluator says of them, from the cache or measured now."""
         content = [self.key, evaluator.spec, evaluator.parameters, evaluator.source_sha256, lab.protocol.sha256]
-        digest = hashlib.sha256(json.dumps([RANKS_FORMAT, *content], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([FORMAT, *content], sort_keys=True).encode()).hexdigest()
         file = cache_dir() / "controls" / f"{digest}.json"
         try:
             found = Ranks.model_validate_json(file.read_bytes())
-            if all(len(getattr(found, name)) == len(shown.people) for name, shown in self.shown.items()):
+            if all(len(getattr(found, name)) == len(getattr(self, name).people) for name in Ranks.model_fields):
                 return found
         except (OSError, ValidationError):
             pass  # not measured yet, or damaged: measured, and written anew
         fitted = lab.fit(evaluator, fold)
-        ranks = {name: fitted.rank_of(shown.images, shown.people).tolist() for name, shown in self.shown.items()}
-        threshold = fitted.claims(self.real.images, self.real.people).exceeded(FALSE_MATCHES)
-        found = Ranks(**ranks, threshold=threshold)
+        ranks = {
+            name: fitted.rank_of(shown.images, shown.people).tolist()
+            for name in Ranks.model_fields
+            if isinstance(shown := getattr(self, name), Shown)
+        }
+        found = Ranks(**ranks)
         write_atomic(file, found.model_dump_json().encode())
         return found
 

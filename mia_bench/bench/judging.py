@@ -35,8 +35,6 @@ class Judged:
     """By evaluator: the share of each identity's reconstructions whose person is among its first five."""
     auc: dict[str, list[float]]
     """By evaluator: how often each identity's are nearer to the person than to another."""
-    verified: dict[str, list[float]]
-    """By evaluator: the share of each identity's that it would verify as the person."""
     ranks: dict[str, Ranks]
     """Of the controls' images, by evaluator."""
     real: dict[str, float]
@@ -145,9 +143,7 @@ def judge_fold(
     of_controls = {name: made.ranks(lab, evaluator, fold) for name, evaluator in evaluators.items()}
     fitted = lab.fitted(fold)
     device = lab.engine.device
-    claims = {name: found.claims(left.images.to(device), shown) for name, found in fitted.items()}
-    ranks = {name: claim.rank.view(-1, each) for name, claim in claims.items()}
-    verified = {name: (claim.own > of_controls[name].threshold).view(-1, each) for name, claim in claims.items()}
+    ranks = {name: found.rank_of(left.images.to(device), shown).view(-1, each) for name, found in fitted.items()}
     hits = hits_of(ranks, counted)
     offered = left.offered.to(device)
     curve = torch.stack([fitted[HEADLINE].rank_of(images, shown).view(-1, each) == 0 for images in offered])
@@ -164,7 +160,6 @@ def judge_fold(
             top1=_share(hits[HEADLINE][i]),
             top5=_share(ranks[HEADLINE][i] < 5),
             auc=_auc(ranks[HEADLINE][i], len(fitted[HEADLINE].people)),
-            verified=_share(verified[HEADLINE][i]),
             target_score=_share(left.target_score.view(-1, each)[i]),
             target_top1=_share(left.target_top1.view(-1, each)[i]),
             floor=seen["floor"][i],
@@ -185,7 +180,6 @@ def judge_fold(
         rows,
         {name: [_share(own < 5) for own in rank] for name, rank in ranks.items()},
         {name: [_auc(own, len(fitted[name].people)) for own in rank] for name, rank in ranks.items()},
-        {name: [_share(own) for own in passed] for name, passed in verified.items()},
         of_controls,
         {name: mean_of_people(hit, unseen) for name, hit in real.items()},
         made,
@@ -231,7 +225,6 @@ def _evaluators(folds: Sequence[Judged]) -> dict[str, EvaluatorAccuracy]:
             top1=_mean([row.evaluators[name] for fold in folds for row in fold.rows]),
             top5=_mean([share for fold in folds for share in fold.top5[name]]),
             auc=_mean([share for fold in folds for share in fold.auc[name]]),
-            verified=_mean([share for fold in folds for share in fold.verified[name]]),
             **_read_against(folds, name, frozenset([name])),
         )
         for name in folds[0].top5

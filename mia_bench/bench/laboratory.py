@@ -50,43 +50,13 @@ class Fitted:
     def rank_of(self, images: Tensor, people: list[str]) -> Tensor:
         """Rank (B,) int64, 0 the best, that each image (B, 1, H, W) gives to the person it is meant to show; behind
         everybody where the recogniser does not accept that person."""
-        return self.claims(images, people).rank
-
-    def claims(self, images: Tensor, people: list[str]) -> "Claims":
-        """What is said of each image (B, 1, H, W) and the person it is meant to show."""
         scores = answer_of(self.name, lambda: self.recogniser.scores(images))
         if not isinstance(scores, Tensor) or scores.shape != (len(images), len(self.people)):
             said = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise ComponentError(f"{self.name} answered {said}, expected ({len(images)}, {len(self.people)})")
         wanted = torch.tensor([self.people.index(person) for person in people], device=scores.device)
-        return Claims(scores, wanted)
-
-
-@dataclass(frozen=True)
-class Claims:
-    """Images, each with the claim that it shows somebody."""
-
-    scores: Tensor
-    """(B, people), NaN for whom the recogniser does not accept."""
-    wanted: Tensor
-    """(B,) int64: who is claimed."""
-
-    @property
-    def rank(self) -> Tensor:
-        """(B,) int64 of the one claimed, 0 the best; behind everybody where not accepted."""
-        own = self.scores.gather(1, self.wanted.unsqueeze(1))
-        return (self.scores > own).sum(1).masked_fill(own.isnan().squeeze(1), self.scores.shape[1]).cpu()
-
-    @property
-    def own(self) -> Tensor:
-        """(B,) scores of the one claimed."""
-        return self.scores.gather(1, self.wanted.unsqueeze(1)).squeeze(1).cpu()
-
-    def exceeded(self, share: float) -> float:
-        """The score above which at most this share of the claims to be anybody else are."""
-        others = torch.ones_like(self.scores, dtype=torch.bool).scatter(1, self.wanted.unsqueeze(1), False)
-        false = self.scores[others].double().nan_to_num(nan=0.0)
-        return float(false.quantile(1 - share, interpolation="higher")) if len(false) else 0.0
+        own = scores.gather(1, wanted.unsqueeze(1))
+        return (scores > own).sum(1).masked_fill(own.isnan().squeeze(1), len(self.people)).cpu()
 
 
 @dataclass(frozen=True)

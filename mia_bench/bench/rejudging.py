@@ -21,7 +21,7 @@ from ..records import record as records
 from ..records.judgement import Judgement
 from ..records.record import Record
 from ..records.stats import mean_interval
-from .controls import Scope, controls
+from .controls import Ranks, Scope, controls
 from .judging import Terms, examine, hits_of, judge, shares
 from .laboratory import Laboratory, mean_of_people
 from .registry import Registry
@@ -209,7 +209,7 @@ def _fold(
     for name, hit in top1.items():
         own = found.setdefault(name, {kind: [] for kind in ("top1", "floor", "null", "ceiling", "real_top1")})
         own["top1"] += shares(hit, people, identities)
-        for kind in made.shown:
+        for kind in Ranks.model_fields:
             hits = hits_of({one: torch.tensor(getattr(ranks, kind)) for one, ranks in ranks_of.items()}, counted)[name]
             if kind == "real":
                 own["real_top1"].append(mean_of_people(hits, unseen))

@@ -44,9 +44,6 @@ class EvaluatorAccuracy(MajorityAccuracy):
     auc: Share | None = None
     """How often it finds the reconstruction nearer to the person than to another one it knows: 0.5 is chance. None in
     records of before it was kept."""
-    verified: Share | None = None
-    """Share of reconstructions that it would verify as the person, at the threshold at which it takes 1% of the false
-    claims of real photos for true ones. None in records of before it was kept."""
 
 
 class Cost(Part):
@@ -136,8 +133,6 @@ class IdentityRow(Part):
     top5: Share
     auc: Share | None = None
     """R_eval's (``EvaluatorAccuracy.auc``)."""
-    verified: Share | None = None
-    """R_eval's (``EvaluatorAccuracy.verified``)."""
     target_score: Share
     """The undefended target's score for the identity on the reconstructions, mean."""
     target_top1: Share

@@ -70,7 +70,7 @@ class Judgement(Part):
             if found.top5 < found.top1 - CLOSE:
                 return f"evaluators.{name}.top5 {found.top5} is below its top1 {found.top1}"
         headline = self.evaluators[HEADLINE]
-        for kind in ("floor", "null", "ceiling"):
+        for kind in ("floor", "null", "ceiling", "auc"):
             stated, rows = getattr(headline, kind), [getattr(row, kind) for row in self.rows]
             if stated is not None and None not in rows and abs(mean(rows) - stated) > CLOSE:
                 return f"evaluators.{HEADLINE}.{kind} is {stated}, its rows give {mean(rows):.6f}"
