@@ -343,6 +343,7 @@ def test_records_that_contradict_themselves_are_refused(tmp_path):
     assert records.read(file) == found
     results, rows = (lambda c: c["results"]), (lambda c: c["results"]["rows"])
     refused(lambda c: results(c)["evaluators"]["reval"].update(top1=0.123), "evaluators.reval.top1")
+    refused(lambda c: results(c)["evaluators"]["reval"].update(auc=0.123), "evaluators.reval.auc")
     refused(lambda c: results(c)["majority"].update(top1=0.77), "majority.top1")
     refused(lambda c: rows(c)[0].update(top1=0.5 if rows(c)[0]["top1"] != 0.5 else 1.0), "top1")
     refused(lambda c: results(c)["queries"].update(total=-3), "queries")

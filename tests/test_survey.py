@@ -241,7 +241,7 @@ def of_another(found, people=None, **changes):
     request = found.request.model_copy(update=changes)
     rows = [row.model_copy(update={"trials": request.trials}) for row in found.results.rows[:people]]
     top1 = {name: mean(row.evaluators[name] for row in rows) for name in found.evaluators}
-    controls = {kind: mean(getattr(row, kind) for row in rows) for kind in ("floor", "null", "ceiling")}
+    controls = {kind: mean(getattr(row, kind) for row in rows) for kind in ("floor", "null", "ceiling", "auc")}
     evaluators = {
         name: said.model_copy(update={"top1": top1[name], "top5": 1.0} | (controls if name == "reval" else {}))
         for name, said in found.evaluators.items()
